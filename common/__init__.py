@@ -1,0 +1,1 @@
+"""The workbench: everything that no single competition owns. Never imports `competitions`."""

@@ -1,0 +1,69 @@
+"""What is asked: a competition, as one declaration of plain values and a few functions.
+
+A competition is one folder under `competitions/` whose `__init__.py` defines `COMPETITION`. Its readers are imported
+when they are called, so that listing the competitions costs nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from common.recipe import Recipe
+
+Task = Literal["multiclass", "ordinal", "binary", "multilabel"]
+
+
+@dataclass(frozen=True)
+class SubmissionFormat:
+    """The columns of `submission.csv` and what stands in the second: a class number or a probability in [0, 1]."""
+
+    id_column: str
+    target_column: str
+    kind: Literal["class", "probability"]
+
+
+@dataclass(frozen=True)
+class Competition:
+    """One competition or data set.
+
+    The readers return pandas tables, one row an image, with a fresh 0..n-1 index:
+
+    - `read_train(raw)` → `id` (str, unique), `path` (str, absolute), `label` (int, 0..len(classes)-1), `group` (str;
+      rows of one group never lie on two sides of a split; absent where every image is its own group), and whatever
+      other columns the competition wants to keep.
+    - `read_test(raw)` → `id`, `path`, in the order of `sample_submission.csv`.
+    - `read_external(folder)` → as `read_train`; these rows are trained on and never validated on.
+    - `paper_split(train)` → bool array (n,), True where the paper validates.
+    - `make_sample(folder, seed)` draws sample data in the exact layout of the real download and returns the truth of
+      its test set: `id`, `label`.
+
+    All of them raise `common.errors.UserError` for input that a user can mend.
+    """
+
+    name: str
+    title: str
+    task: Task
+    classes: tuple[str, ...]
+    metric: str
+    takes: Literal["csv", "notebook", "practice"]
+    submission: SubmissionFormat
+    read_train: "Callable[[Path], pd.DataFrame]"
+    read_test: "Callable[[Path], pd.DataFrame]"
+    paper_split: "Callable[[pd.DataFrame], np.ndarray]"
+    make_sample: "Callable[[Path, int], pd.DataFrame]"
+    recipes: "Mapping[str, Recipe]"
+    slug: str = ""
+    read_external: "Callable[[Path], pd.DataFrame] | None" = None
+    external_source: str = ""
+    sample_submission: str = "sample_submission.csv"
+    leaderboard_lines: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def page(self) -> str:
+        """The competition's page on Kaggle, where its rules are accepted."""
+        return f"https://www.kaggle.com/competitions/{self.slug}" if self.slug else ""

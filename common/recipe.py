@@ -1,0 +1,165 @@
+"""How a competition is answered: one frozen, validated dataclass. A recipe reads like the paragraph in the paper."""
+
+import dataclasses
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from common.errors import UserError, closest
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+REGRESSION_LOSSES = ("l1", "smooth_l1", "mse")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Recipe:
+    """Everything that decides a result, and nothing that only decides how fast it is had."""
+
+    # The network
+    backbone: Annotated[str, Field(min_length=1)] = "resnet50"
+    """A timm or torchvision model name."""
+    weights: Annotated[str, Field(min_length=1)] = "imagenet"
+    """'imagenet', 'none' (random), or a .safetensors / .pth file. Never replaced by something else in silence."""
+    pooling: Literal["avg", "gem"] = "avg"
+    """Pooling before the classifier; GeM with a learned exponent that starts at 3."""
+    drop_rate: Fraction = 0.0
+    """Dropout before the classifier."""
+    drop_path: Fraction = 0.0
+    """Stochastic depth, where the backbone has it."""
+
+    # The images
+    input_size: Annotated[int, Field(ge=32, le=2048)] = 256
+    """Side of the square that the network sees, in pixels."""
+    normalization: Literal["weights", "imagenet"] = "weights"
+    """Mean and standard deviation: those the weights were made with, or ImageNet's whatever the weights (the paper)."""
+    color_order: Literal["rgb", "bgr"] = "rgb"
+    """'bgr' reproduces the paper's code, which never turns OpenCV's BGR into RGB."""
+
+    # Augmentation
+    augment: Literal["none", "base", "paper-aptos", "heavy", "randaugment", "augmix"] = "base"
+    """Policy; `show-augment` draws them all."""
+    strength: Annotated[float, Field(ge=0, le=3)] = 1.0
+    """Strength of the policy: 0 leaves crop and flips alone, 1 is as published."""
+    flips: Literal["none", "horizontal", "both"] = "horizontal"
+    """Mirror images that mean the same."""
+    mixup: NotNegative = 0.0
+    """Alpha of mixup; 0 is off."""
+    cutmix: NotNegative = 0.0
+    """Alpha of CutMix; 0 is off. With mixup too, each batch takes one of them."""
+
+    # Loss and optimization
+    loss: Literal["cross_entropy", "bce", "focal", "l1", "smooth_l1", "mse"] = "cross_entropy"
+    """The last three regress the grade of an ordinal task on one output."""
+    label_smoothing: Fraction = 0.0
+    """Share of each target spread over all classes."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """'sgd' has Nesterov momentum 0.9."""
+    learning_rate: Positive = 1e-3
+    """Peak learning rate."""
+    weight_decay: NotNegative = 1e-4
+    """Weight decay, on matrices and vectors alike."""
+    decay_over_learning_rate: bool = False
+    """Use weight_decay / learning_rate for AdamW, as the paper's code does."""
+    schedule: Literal["cosine", "step", "onecycle", "constant"] = "cosine"
+    """'step' divides by 10 at each of step_epochs; 'onecycle' rises for 30% of the steps and falls to nearly 0."""
+    step_epochs: tuple[int, ...] = ()
+    """Epochs at which 'step' divides the learning rate by 10."""
+    warmup_epochs: NotNegative = 0.0
+    """Linear warm-up before the schedule; may be a fraction of an epoch."""
+    epochs: Count = 30
+    """Passes over the training rows."""
+    batch_size: Count = 128
+    """Images a step."""
+    ema: Fraction = 0.0
+    """Decay of the exponential moving average of the weights, which is then what is validated and saved; 0 is off."""
+    clip_gradient: NotNegative = 0.0
+    """Largest norm of the gradient; 0 is off."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Stop a fold after this many epochs without a better score; 0 is off."""
+    checkpoints: Count = 1
+    """Keep and average the predictions of this many best epochs of each fold."""
+
+    # What is trained on what
+    split: Literal["folds", "paper", "all"] = "folds"
+    """k folds, the paper's train/validation split, or everything with nothing held out."""
+    folds: Annotated[int, Field(ge=2, le=50)] = 5
+    """Folds of split 'folds': groups kept apart, classes balanced."""
+    only_folds: tuple[int, ...] = ()
+    """Train these folds alone; empty: all."""
+    external: str = ""
+    """Folder of the competition's external data, added to every fold's training rows; empty: none."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seeds folds, initial head, order, augmentation and bootstrap."""
+
+    # From outputs to a submission
+    tta: Literal["none", "flip", "flips", "d4"] = "none"
+    """Views averaged in prediction: mirror, both mirrors (4), all symmetries of the square (8)."""
+    decision: Literal["argmax", "round", "thresholds", "prevalence", "majority", "probability"] = "argmax"
+    """From outputs to labels; 'thresholds' and 'prevalence' are fitted on out-of-fold outputs, nested over folds."""
+
+    def __post_init__(self) -> None:
+        if self.schedule == "step" and not self.step_epochs:
+            raise ValueError("schedule 'step' needs step_epochs")
+        if any(fold not in range(self.folds) for fold in self.only_folds):
+            raise ValueError(f"only_folds must lie in 0..{self.folds - 1}")
+        if self.regression and (self.cutmix or self.label_smoothing):
+            raise ValueError(f"loss '{self.loss}' takes no cutmix and no label_smoothing")
+        if self.regression and self.decision in ("argmax", "majority", "probability"):
+            raise ValueError(f"loss '{self.loss}' needs decision 'round', 'thresholds' or 'prevalence'")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explained(cls, values, validate):
+        try:
+            return validate(values)
+        except ValidationError as error:
+            raise UserError("recipe: " + explain(error)) from None
+
+    @property
+    def regression(self) -> bool:
+        """One output that estimates the grade, in place of one logit a class."""
+        return self.loss in REGRESSION_LOSSES
+
+    def with_fields(self, **fields: Any) -> "Recipe":
+        """A copy with some fields replaced.
+
+        Raises:
+            UserError: a field does not exist or has a wrong value; the message names it.
+        """
+        for name in fields:
+            if name not in FIELDS:
+                raise UserError(f"a recipe has no field '{name}'{closest(name, FIELDS)}")
+        return replace(self, **fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """What the run's hash is made of: the fields that differ from the defaults, so that a field added later does
+        not disown earlier runs. Paths are left out: files count by their content (see `common.run`)."""
+        differing = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        return {name: value for name, value in differing.items() if name not in ("external", "weights")}
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error as `field: what is wrong (got value)`, fields separated by semicolons."""
+    parts = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        what = problem["msg"].removeprefix("Value error, ")
+        parts.append(f"{where}: {what} (got {problem['input']!r})" if where else what)
+    return "; ".join(parts)
+
+
+def recipe_from_dict(values: dict[str, Any]) -> Recipe:
+    """The recipe a run folder holds. Raises UserError as `Recipe.with_fields`."""
+    return Recipe().with_fields(**values)
