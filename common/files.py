@@ -23,7 +23,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         write(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"

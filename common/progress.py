@@ -37,12 +37,9 @@ class Progress:
             self.bar.update(n)
         elif time.monotonic() - self.last_line >= self.every:
             self.last_line = time.monotonic()
-            left = (self.total - self.count) / max(self.rate, 1e-9)
-            print(
-                f"{self.what}: {self.count:,}/{self.total:,} {self.unit}, {self.rate:,.0f}/s, {clock(left)} left {note}",
-                file=sys.stderr,
-                flush=True,
-            )
+            left = clock((self.total - self.count) / max(self.rate, 1e-9))
+            count = f"{self.count:,}/{self.total:,} {self.unit}"
+            print(f"{self.what}: {count}, {self.rate:,.0f}/s, {left} left {note}", file=sys.stderr, flush=True)
 
     @property
     def seconds(self) -> float:

@@ -1,0 +1,225 @@
+"""The heart: one network trained on the rows of one fold, resumable at any moment.
+
+Everything random in a step is a function of (seed, epoch, step), never of what ran before it, so a run that was killed
+and continued ends with the same bits on the same machine. Nothing in the step waits for the device.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from timm.utils import ModelEmaV3
+from torchvision.transforms.v2 import CutMix, MixUp
+
+from common.errors import UserError
+from common.feed import Feed
+from common.files import write_atomically, write_text
+from common.models import Network
+from common.predict import predict_outputs
+from common.progress import Progress
+from common.recipe import Recipe
+from common.train.checkpoint import load_state, save_state
+from common.train.losses import loss_function
+from common.train.optim import learning_rate_at, optimizer_of
+
+SECONDS_BETWEEN_STATES = 300.0
+
+
+def step_seed(seed: int, epoch: int, step: int) -> int:
+    """A seed for torch's generators (63 bits) that depends on these three alone."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{step}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def mixing(recipe: Recipe) -> Callable | None:
+    """MixUp, CutMix, or one of the two drawn for each batch; None where both are off. They use torch's generator."""
+    mixers = [kind(alpha=alpha) for kind, alpha in ((MixUp, recipe.mixup), (CutMix, recipe.cutmix)) if alpha]
+    if not mixers:
+        return None
+    return lambda *batch: mixers[int(torch.randint(len(mixers), ()))](*batch)
+
+
+class Fold:
+    """Trains `network` on `train` and keeps the best weights in `folder`.
+
+    Args:
+        targets: float (rows of the table, outputs), on the device; a batch's targets are looked up by its rows.
+        score: outputs over the validation rows (n,) or (n, K) → the competition's metric, higher is better.
+        valid: its rows in order, unshuffled; None where nothing is held out (then the last epochs are the best).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        train: Feed,
+        targets: torch.Tensor,
+        folder: Path,
+        device: torch.device,
+        activate: Callable[[torch.Tensor], torch.Tensor],
+        valid: Feed | None = None,
+        score: Callable[[np.ndarray], float] | None = None,
+    ) -> None:
+        self.recipe, self.train_feed, self.valid_feed = recipe, train, valid
+        self.folder, self.device, self.activate, self.score = folder, device, activate, score
+        self.targets = targets.to(device)
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.ema = ModelEmaV3(self.network, decay=recipe.ema, use_warmup=True) if recipe.ema else None
+        self.optimizer = optimizer_of(self.network, recipe)
+        self.learning_rate = learning_rate_at(recipe, train.steps_per_epoch)
+        self.loss, self.mix = loss_function(recipe), mixing(recipe)
+        self.epoch, self.step, self.history = 0, 0, []
+        self.loss_sum = torch.zeros((), device=device)
+        self.resume()
+
+    @property
+    def best_network(self) -> Network:
+        """What is validated and saved: the averaged weights where the recipe averages them."""
+        return self.ema.module if self.ema else self.network
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.recipe.epochs or self.out_of_patience()
+
+    def run(self) -> None:
+        """Train to the end, or from wherever an earlier process stopped."""
+        steps = self.train_feed.steps_per_epoch
+        size = self.recipe.batch_size
+        total, done = self.recipe.epochs * steps * size, (self.epoch * steps + self.step) * size
+        with Progress(total, f"train {self.folder.name}", done=min(done, total)) as progress:
+            while not self.finished:
+                start = time.monotonic()
+                images = self.train_epoch(progress)
+                self.end_epoch(seconds=time.monotonic() - start, images=images)
+
+    def train_epoch(self, progress: Progress) -> int:
+        """The rest of this epoch; returns how many images were trained on."""
+        self.network.train()
+        last_state, images_seen = time.monotonic(), 0
+        note = f"epoch {self.epoch + 1}/{self.recipe.epochs}{self.latest_score()}"
+        for images, rows in self.train_feed.epoch(self.epoch, first_step=self.step):
+            self.train_step(images, rows)
+            self.step += 1
+            images_seen += len(rows)
+            progress.update(len(rows), note)
+            if time.monotonic() - last_state > SECONDS_BETWEEN_STATES:
+                self.save_state()
+                last_state = time.monotonic()
+        return images_seen
+
+    def train_step(self, images: torch.Tensor, rows: torch.Tensor) -> None:
+        """One optimizer step on uint8 images (n, 3, H, W) and the rows of their targets (n,)."""
+        torch.manual_seed(step_seed(self.recipe.seed, self.epoch, self.step))
+        global_step = self.epoch * self.train_feed.steps_per_epoch + self.step
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(global_step)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            inputs, targets = self.network.normalize(images), self.targets[rows]
+            if self.mix:
+                inputs, targets = self.mix(inputs, targets)
+            loss = self.loss(self.network.backbone(inputs).float(), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clip_gradient:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradient)
+        self.optimizer.step()
+        if self.ema:
+            self.ema.update(self.network, step=global_step + 1)
+        self.loss_sum += loss.detach()
+
+    def end_epoch(self, seconds: float, images: int) -> None:
+        """Validate, write the curve, keep the weights if they are among the best, save the state."""
+        train_loss = float(self.loss_sum) / self.train_feed.steps_per_epoch
+        if not math.isfinite(train_loss):
+            raise UserError(
+                f"the loss became {train_loss} in epoch {self.epoch + 1} of {self.folder}; the state before that epoch is "
+                f"kept: lower --learning-rate (now {self.recipe.learning_rate:g}) or set --clip-gradient 1"
+            )
+        last_step = (self.epoch + 1) * self.train_feed.steps_per_epoch - 1
+        row = {
+            "epoch": self.epoch + 1,
+            "learning_rate": self.learning_rate(last_step),
+            "train_loss": train_loss,
+            "score": self.validate(),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / max(seconds, 1e-9), 1),
+        }
+        self.history.append(row)
+        self.epoch, self.step = self.epoch + 1, 0
+        self.loss_sum = torch.zeros((), device=self.device)
+        kept = self.best_epochs()
+        if self.epoch in kept:
+            state = {name: value.contiguous() for name, value in self.best_network.backbone.state_dict().items()}
+            write_atomically(self.weights_file(self.epoch), lambda temporary: save_file(state, temporary))
+        self.save_state()
+        for epoch in {row["epoch"] for row in self.history} - set(kept):
+            self.weights_file(epoch).unlink(missing_ok=True)
+        self.write_curves(row)
+
+    def validate(self) -> float | None:
+        if self.valid_feed is None:
+            return None
+        return self.score(predict_outputs(self.best_network, self.valid_feed, self.device, self.activate))
+
+    def best_epochs(self) -> list[int]:
+        """The recipe's number of best epochs, the best first; the last ones where nothing is held out."""
+        if self.valid_feed is None:
+            return [row["epoch"] for row in self.history[: -self.recipe.checkpoints - 1 : -1]]
+        ranked = sorted(self.history, key=lambda row: (-row["score"], row["epoch"]))
+        return [row["epoch"] for row in ranked[: self.recipe.checkpoints]]
+
+    def weights_files(self) -> list[Path]:
+        """The kept weights, the best first."""
+        return [self.weights_file(epoch) for epoch in self.best_epochs()]
+
+    def weights_file(self, epoch: int) -> Path:
+        return self.folder / f"weights-{epoch:03}.safetensors"
+
+    def out_of_patience(self) -> bool:
+        if not (self.recipe.patience and self.history and self.valid_feed):
+            return False
+        return self.epoch - self.best_epochs()[0] >= self.recipe.patience
+
+    def latest_score(self) -> str:
+        scores = [row["score"] for row in self.history if row["score"] is not None]
+        return f", score {scores[-1]:.4f}, best {max(scores):.4f}" if scores else ""
+
+    def write_curves(self, row: dict) -> None:
+        """The whole curve as CSV (rewritten from the history) and its newest point for TensorBoard."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        write_text(self.folder / "curve.csv", pd.DataFrame(self.history).to_csv(index=False))
+        with SummaryWriter(self.folder / "tensorboard", purge_step=row["epoch"]) as writer:
+            for name, value in row.items():
+                if name not in ("epoch",) and value is not None:
+                    writer.add_scalar(name, value, row["epoch"])
+
+    def save_state(self) -> None:
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+            "loss_sum": self.loss_sum,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+        }
+        save_state(self.folder / "last.state", state)
+
+    def resume(self) -> None:
+        """Continue from the last state, if there is one whose kept weights are all there."""
+        state = load_state(self.folder / "last.state", self.device)
+        if state is None:
+            return
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema:
+            self.ema.module.load_state_dict(state["ema"])
+        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+        self.loss_sum = state["loss_sum"]

@@ -1,0 +1,49 @@
+"""Optimizers and learning-rate schedules of the paper (appendix C.2, D) and of the competitions."""
+
+import bisect
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from common.recipe import Recipe
+
+
+def optimizer_of(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW, or SGD with Nesterov momentum 0.9; fused, so that a step is one pass over the weights."""
+    decay = recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        if recipe.decay_over_learning_rate:
+            decay /= recipe.learning_rate
+        return torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=decay, momentum=0.9, nesterov=True, fused=True
+    )
+
+
+def learning_rate_at(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
+    """The learning rate as a pure function of the step, so that a resumed run needs no scheduler state.
+
+    Cosine falls to zero over the epochs (per step); 'step' divides by 10 at each of `step_epochs`; 'onecycle' rises
+    from 1/25 over 30% of the steps and falls to 1/10,000 of that, both along a cosine (Smith and Topin 2018).
+    """
+    total = recipe.epochs * steps_per_epoch
+    warmup = round(recipe.warmup_epochs * steps_per_epoch)
+
+    def cosine(start: float, end: float, share: float) -> float:
+        return end + (start - end) * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2
+
+    def factor(step: int) -> float:
+        if recipe.schedule == "onecycle":
+            rise = 0.3 * total
+            return cosine(1 / 25, 1, step / rise) if step < rise else cosine(1, 1 / 250_000, (step - rise) / (total - rise))
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if recipe.schedule == "cosine":
+            return cosine(1, 0, (step - warmup) / max(total - warmup, 1))
+        if recipe.schedule == "step":
+            return 0.1 ** bisect.bisect_right(sorted(recipe.step_epochs), step // steps_per_epoch)
+        return 1.0
+
+    return lambda step: recipe.learning_rate * factor(step)
