@@ -1,0 +1,119 @@
+"""Strict reading of the tables that come with a competition: what is wrong is said before an hour is spent on it."""
+
+import csv
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.errors import UserError, listing
+
+
+def read_csv(path: Path, required: Sequence[str], ids: str, layout: str) -> pd.DataFrame:
+    """A comma-separated table with a header; a byte order mark and Windows line ends do not matter.
+
+    Args:
+        required: columns that must be there; others are kept.
+        ids: the column of ids, one of `required`; read as text, so that leading zeros stay.
+        layout: how the folder should look, for the message when the file is missing.
+
+    Raises:
+        UserError: no such file, not a CSV table, missing or repeated columns, blank or repeated ids, no rows.
+    """
+    path = Path(path)
+    columns = read_header(path, layout)
+    if repeated := sorted({column for column in columns if columns.count(column) > 1}):
+        raise UserError(f"{path}: column {listing(repeated)} stands there more than once; keep one")
+    if missing := [column for column in required if column not in columns]:
+        raise UserError(f"{path}: column {listing(missing)} is missing{_found(columns)}")
+    table = _read_rows(path, ids)
+    if table.empty:
+        raise UserError(f"{path} has a header and no rows; download it again")
+    check_ids(table[ids], path)
+    return table
+
+
+def read_header(path: Path, layout: str) -> list[str]:
+    """The column names of a CSV file. Raises UserError as `read_csv`, but for what concerns rows and columns."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            columns = next(csv.reader(file), [])
+    except FileNotFoundError:
+        raise UserError(f"there is no {path}; the folder should hold {layout}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read {path} as a CSV table in UTF-8: {error}; download it again") from error
+    if not columns:
+        raise UserError(f"{path} is empty; download it again")
+    return columns
+
+
+def check_ids(ids: pd.Series, path: Path) -> None:
+    """Raises UserError where ids are blank or stand there twice; names some of them."""
+    blank = np.flatnonzero(ids.to_numpy() == "")
+    if len(blank):
+        raise UserError(f"{path}: '{ids.name}' is blank in line {listing(blank + 2)}; every row needs an id")
+    repeated = ids[ids.duplicated()].unique()
+    if len(repeated):
+        raise UserError(f"{path}: '{ids.name}' {listing(repeated)} stands there more than once; keep one row an id")
+
+
+def labels(table: pd.DataFrame, column: str, classes: int, ids: str, path: Path) -> np.ndarray:
+    """The labels of a table as int64 (n,) in 0..classes-1.
+
+    Raises:
+        UserError: a label is blank, not a whole number or out of range; names row and value.
+    """
+    numbers = pd.to_numeric(table[column].astype(str), errors="coerce")
+    wrong = ~numbers.isin(range(classes)).to_numpy()
+    if wrong.any():
+        rows = zip(table.loc[wrong, ids], table.loc[wrong, column], strict=True)
+        named = listing((f"{row} has {'none' if pd.isna(value) else repr(value)}" for row, value in rows), limit=5)
+        raise UserError(f"{path}: '{column}' must be a whole number from 0 to {classes - 1}, but {named}")
+    return numbers.to_numpy().astype(np.int64)
+
+
+def image_paths(folder: Path, ids: Iterable[str], suffix: str, layout: str) -> list[str]:
+    """`folder/<id><suffix>` as absolute paths. That each image is there and whole is checked when it is decoded.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f"there is no folder {folder}; the data folder should hold {layout}")
+    prefix = str(Path(folder).absolute())
+    return [f"{prefix}/{name}{suffix}" for name in ids]
+
+
+def in_sample_order(table: pd.DataFrame, sample: Path, ids: str, layout: str) -> pd.DataFrame:
+    """The rows of a test table (with the column `id`) in the order of `sample_submission.csv`.
+
+    Raises:
+        UserError: the two do not name the same images.
+    """
+    wanted = read_csv(sample, [ids], ids, layout)[ids]
+    if differing := sorted(set(wanted) ^ set(table["id"])):
+        raise UserError(f"{sample} and the test table name different images: {listing(differing)}; download both again")
+    return table.set_index("id").loc[wanted].rename_axis("id").reset_index()
+
+
+def _found(columns: list[str]) -> str:
+    """What a table has instead of what it should have, and the usual reason."""
+    for delimiter, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(columns) == 1 and delimiter in columns[0]:
+            return f"; its columns seem to be separated by {name}: save it with commas"
+    return f"; it has {listing(columns)}"
+
+
+def _read_rows(path: Path, ids: str) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            # pandas only warns when rows are longer than the header, and then drops their last cells.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # A converter, unlike dtype=str, leaves an id of 'NA' or 'null' alone.
+            return pd.read_csv(
+                path, encoding="utf-8-sig", index_col=False, low_memory=False, converters={ids: str.strip}
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path} as a CSV table: {error}; download it again") from error
