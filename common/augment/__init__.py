@@ -2,5 +2,6 @@
 
 from common.augment.crop import evaluation_transform
 from common.augment.policy import NAMES, Policy
+from common.augment.sheet import STRENGTHS, contact_sheet
 
-__all__ = ["NAMES", "Policy", "evaluation_transform"]
+__all__ = ["NAMES", "STRENGTHS", "Policy", "contact_sheet", "evaluation_transform"]
