@@ -143,7 +143,9 @@ class Recipe:
     def identity(self) -> dict[str, Any]:
         """What the run's hash is made of: the fields that differ from the defaults, so that a field added later does
         not disown earlier runs. Paths are left out: files count by their content (see `common.run`)."""
-        differing = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        differing = {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
+        }
         return {name: value for name, value in differing.items() if name not in ("external", "weights")}
 
 

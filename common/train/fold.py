@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from common.feed import Feed
 from safetensors.torch import save_file
 from timm.utils import ModelEmaV3
 from torchvision.transforms.v2 import CutMix, MixUp
 
 from common.errors import UserError
-from common.feed import Feed
 from common.files import write_atomically, write_text
 from common.models import Network
 from common.predict import predict_outputs
@@ -138,8 +138,8 @@ class Fold:
         train_loss = float(self.loss_sum) / self.train_feed.steps_per_epoch
         if not math.isfinite(train_loss):
             raise UserError(
-                f"the loss became {train_loss} in epoch {self.epoch + 1} of {self.folder}; the state before that epoch is "
-                f"kept: lower --learning-rate (now {self.recipe.learning_rate:g}) or set --clip-gradient 1"
+                f"the loss became {train_loss} in epoch {self.epoch + 1} of {self.folder}; the state before is kept: "
+                f"lower --learning-rate (now {self.recipe.learning_rate:g}) or set --clip-gradient 1"
             )
         last_step = (self.epoch + 1) * self.train_feed.steps_per_epoch - 1
         row = {
@@ -158,9 +158,8 @@ class Fold:
             state = {name: value.contiguous() for name, value in self.best_network.backbone.state_dict().items()}
             write_atomically(self.weights_file(self.epoch), lambda temporary: save_file(state, temporary))
         self.save_state()
-        for epoch in {row["epoch"] for row in self.history} - set(kept):
-            self.weights_file(epoch).unlink(missing_ok=True)
-        self.write_curves(row)
+        self.tidy()
+        self.tensorboard(row)
 
     def validate(self) -> float | None:
         if self.valid_feed is None:
@@ -190,15 +189,19 @@ class Fold:
         scores = [row["score"] for row in self.history if row["score"] is not None]
         return f", score {scores[-1]:.4f}, best {max(scores):.4f}" if scores else ""
 
-    def write_curves(self, row: dict) -> None:
-        """The whole curve as CSV (rewritten from the history) and its newest point for TensorBoard."""
+    def tidy(self) -> None:
+        """What follows from the history: the curve as CSV, and no weights but the kept ones."""
+        write_text(self.folder / "curve.csv", pd.DataFrame(self.history).to_csv(index=False))
+        for file in set(self.folder.glob("weights-*.safetensors")) - set(self.weights_files()):
+            file.unlink()
+
+    def tensorboard(self, row: dict) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        write_text(self.folder / "curve.csv", pd.DataFrame(self.history).to_csv(index=False))
         with SummaryWriter(self.folder / "tensorboard", purge_step=row["epoch"]) as writer:
-            for name, value in row.items():
-                if name not in ("epoch",) and value is not None:
-                    writer.add_scalar(name, value, row["epoch"])
+            for name in row.keys() - {"epoch"}:
+                if row[name] is not None:
+                    writer.add_scalar(name, row[name], row["epoch"])
 
     def save_state(self) -> None:
         state = {
@@ -213,13 +216,17 @@ class Fold:
         save_state(self.folder / "last.state", state)
 
     def resume(self) -> None:
-        """Continue from the last state, if there is one whose kept weights are all there."""
+        """Continue from the last state, if there is a whole one and the weights that it counts on are there."""
         state = load_state(self.folder / "last.state", self.device)
         if state is None:
+            return
+        self.history = state["history"]
+        if not all(file.is_file() for file in self.weights_files()):
+            self.history = []
             return
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema:
             self.ema.module.load_state_dict(state["ema"])
-        self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
-        self.loss_sum = state["loss_sum"]
+        self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
+        self.tidy()

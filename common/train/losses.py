@@ -20,7 +20,7 @@ SIGMOID = ("bce", "focal")
 def check_loss(recipe: Recipe, task: Task) -> None:
     """Raises UserError where the loss cannot answer the task."""
     if recipe.regression and task != "ordinal":
-        raise UserError(f"loss '{recipe.loss}' regresses a grade, but the task is {task}; use cross_entropy, bce or focal")
+        raise UserError(f"loss '{recipe.loss}' regresses a grade, but the task is {task}; use cross_entropy or bce")
 
 
 def outputs_of(recipe: Recipe, task: Task, classes: int) -> int:

@@ -37,7 +37,9 @@ def learning_rate_at(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], fl
     def factor(step: int) -> float:
         if recipe.schedule == "onecycle":
             rise = 0.3 * total
-            return cosine(1 / 25, 1, step / rise) if step < rise else cosine(1, 1 / 250_000, (step - rise) / (total - rise))
+            if step < rise:
+                return cosine(1 / 25, 1, step / rise)
+            return cosine(1, 1 / 250_000, (step - rise) / (total - rise))
         if step < warmup:
             return (step + 1) / (warmup + 1)
         if recipe.schedule == "cosine":

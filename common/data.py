@@ -1,0 +1,85 @@
+"""A competition's raw folder as one table with folds: what is trained on, what it is scored on, and its fingerprint."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.competition import Competition
+from common.errors import UserError
+from common.files import content_hash
+from common.recipe import Recipe
+from common.splits import grouped_folds
+
+ALWAYS_TRAIN = -1
+
+
+@dataclass(frozen=True)
+class Data:
+    """The training rows of a run.
+
+    `table` has one row an image: `id`, `path`, `label`, `group` where there are groups, `source` ("train" or
+    "external") and `fold`: the fold in which the row is validated, or -1 where it is trained on in every fold.
+    """
+
+    table: pd.DataFrame
+    folds: tuple[int, ...]
+    fingerprint: str
+
+    def without(self, ids) -> "Data":
+        """The same without some ids (bad images that were skipped); the fingerprint stays that of the source."""
+        kept = self.table[~self.table["id"].isin(set(ids))].reset_index(drop=True)
+        return replace(self, table=kept)
+
+    def train_rows(self, fold: int) -> np.ndarray:
+        return np.flatnonzero(self.table["fold"].to_numpy() != fold)
+
+    def valid_rows(self, fold: int) -> np.ndarray:
+        return np.flatnonzero(self.table["fold"].to_numpy() == fold)
+
+
+def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> Data:
+    """Adds external rows and folds to a competition's training table.
+
+    Raises:
+        UserError: from the readers; or the competition has no external data, or its folds cannot be made.
+    """
+    train = train.assign(source="train", fold=assign_folds(competition, train, recipe))
+    if recipe.external:
+        train = pd.concat([train, read_external(competition, recipe, train["id"])], ignore_index=True)
+    if recipe.split == "folds":
+        folds = recipe.only_folds or tuple(range(recipe.folds))
+    else:
+        folds = (0,)
+    return Data(train, folds, fingerprint(train))
+
+
+def assign_folds(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> np.ndarray:
+    """(n,) int: the fold that validates each row; with the paper's split 0 validates and -1 trains."""
+    if recipe.split == "paper":
+        return np.where(competition.paper_split(train), 0, ALWAYS_TRAIN)
+    if recipe.split == "all":
+        return np.full(len(train), ALWAYS_TRAIN)
+    groups = train["group"].to_numpy() if "group" in train else None
+    return grouped_folds(train["label"].to_numpy(), groups, recipe.folds, recipe.seed)
+
+
+def read_external(competition: Competition, recipe: Recipe, known_ids: pd.Series) -> pd.DataFrame:
+    """The external rows, without those whose id is a training row's: they are trained on and never validated on."""
+    if competition.read_external is None:
+        raise UserError(f"external: {competition.name} has no external data")
+    external = competition.read_external(Path(recipe.external))
+    external = external[~external["id"].isin(set(known_ids))]
+    return external.assign(source="external", fold=ALWAYS_TRAIN)
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """12 hex digits over ids, labels, groups and the images' sizes in bytes: the same on every machine that has them.
+
+    Folds are left out: they follow from these and the recipe.
+    """
+    columns = [name for name in ("id", "label", "group", "source", "tfrecord") if name in table]
+    rows = pd.util.hash_pandas_object(table[columns].astype(str), index=False).to_numpy()
+    sizes = [file.stat().st_size if (file := Path(path)).is_file() else -1 for path in table["path"]]
+    return content_hash([rows.tolist(), sizes])

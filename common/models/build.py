@@ -1,0 +1,143 @@
+"""One builder for every backbone: `build(recipe, outputs)` gives a network that eats uint8 images."""
+
+import torch
+from torch import nn
+
+from common.errors import UserError, closest
+from common.models.pooling import GeM
+from common.models.weights import hub_weights, load_weights, read_weights
+from common.recipe import Recipe
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Network(nn.Module):
+    """A backbone behind its own normalization.
+
+    `forward` takes uint8 images (N, 3, H, W), RGB, and returns outputs (N, K) before any activation. `normalize` and
+    `backbone` are apart so that mixup and test-time views can act on normalized images. Only `backbone` has weights.
+    """
+
+    def __init__(self, backbone: nn.Module, mean, std, bgr: bool = False) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.bgr = bgr
+        scale = 255.0 * torch.tensor(std).view(1, 3, 1, 1)
+        shift = torch.tensor(mean).view(1, 3, 1, 1) * 255.0
+        self.register_buffer("scale", 1.0 / scale, persistent=False)
+        self.register_buffer("shift", shift / scale, persistent=False)
+
+    def normalize(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 RGB (N, 3, H, W) → float32, zero mean and unit variance on the weights' own images.
+
+        With `bgr` the channels are reversed first, as a reader that never undoes OpenCV's order would feed them.
+        """
+        if self.bgr:
+            images = images.flip(1)
+        return images.float().mul(self.scale).sub_(self.shift)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.backbone(self.normalize(images))
+
+
+def library_of(backbone: str) -> str:
+    """'timm' or 'torchvision': the one that has this name (timm where both do; their layouts agree on those names).
+
+    Raises:
+        UserError: neither has it.
+    """
+    import timm
+    import torchvision
+
+    if timm.is_model(backbone):
+        return "timm"
+    known = torchvision.models.list_models(module=torchvision.models)
+    if backbone in known:
+        return "torchvision"
+    raise UserError(
+        f"backbone: no '{backbone}' in timm or torchvision{closest(backbone, [*known, *timm.list_models()])}"
+    )
+
+
+def build(recipe: Recipe, outputs: int, weights: bool = True) -> Network:
+    """The recipe's network with `outputs` outputs; `weights=False` where a run's own weights follow.
+
+    Raises:
+        UserError: the backbone does not exist, has no pooling to replace, or its weights cannot be had or do not fit.
+    """
+    library = library_of(recipe.backbone)
+    make = _timm if library == "timm" else _torchvision
+    backbone, head, old_head, mean, std = make(recipe, outputs)
+    if weights and recipe.weights != "none":
+        hub = recipe.weights == "imagenet"
+        state = hub_weights(library, recipe.backbone) if hub else read_weights(recipe.weights)
+        load_weights(backbone, state, head, old_head, recipe.weights)
+    if recipe.normalization == "imagenet":
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+    return Network(backbone, mean, std, bgr=recipe.color_order == "bgr")
+
+
+def _timm(recipe: Recipe, outputs: int):
+    import timm
+
+    options = {"num_classes": outputs, "drop_rate": recipe.drop_rate}
+    if recipe.drop_path:
+        options["drop_path_rate"] = recipe.drop_path
+    try:
+        model = timm.create_model(recipe.backbone, **options, **_input_size(recipe))
+    except TypeError as error:
+        raise UserError(f"backbone {recipe.backbone} does not take one of {', '.join(options)}: {error}") from error
+    if recipe.pooling == "gem":
+        _replace_pooling(model, timm.layers.SelectAdaptivePool2d, recipe.backbone)
+    config = model.pretrained_cfg
+    head = config["classifier"]
+    return model, head, head, config["mean"], config["std"]
+
+
+def _input_size(recipe: Recipe) -> dict:
+    """`img_size` for the networks of timm that are built for one size (transformers), nothing for the others."""
+    import timm
+
+    fixed = timm.get_pretrained_cfg(recipe.backbone).fixed_input_size
+    return {"img_size": recipe.input_size} if fixed else {}
+
+
+def _torchvision(recipe: Recipe, outputs: int):
+    import torchvision
+
+    if recipe.drop_path:
+        raise UserError(f"drop_path: torchvision's {recipe.backbone} has no such option; set --drop-path 0")
+    model = torchvision.models.get_model(recipe.backbone, weights=None)
+    if recipe.backbone.startswith("squeezenet"):
+        # Its ReLU after the class convolution would make every logit positive; pooling first is the same linear map.
+        model.classifier = nn.Sequential(
+            nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, outputs)
+        )
+        head, old_head = "classifier.3", "classifier.1"
+    else:
+        name, last = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, nn.Linear(last.in_features, outputs))
+        head = old_head = name
+    if recipe.drop_rate:
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = recipe.drop_rate
+    if recipe.pooling == "gem":
+        _replace_pooling(model, nn.AdaptiveAvgPool2d, recipe.backbone)
+    return model, head, old_head, IMAGENET_MEAN, IMAGENET_STD
+
+
+def _replace_pooling(model: nn.Module, kind: type, backbone: str) -> None:
+    """Put GeM where the one pooling to a single position stands."""
+    found = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, kind) and getattr(module, "output_size", 1) in (1, (1, 1))
+    ]
+    if len(found) != 1:
+        raise UserError(f"pooling 'gem': {backbone} has no single average pooling to replace; use --pooling avg")
+    name, module = found[0]
+    parent, _, leaf = name.rpartition(".")
+    flatten = isinstance(getattr(module, "flatten", None), nn.Flatten)
+    setattr(model.get_submodule(parent), leaf, GeM(flatten=flatten))

@@ -1,0 +1,41 @@
+"""Where and with what a command works. Nothing here changes a result, so nothing here is part of a run's identity."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Options:
+    data: str = ""
+    """Folder of the raw download, or 'sample' for sample data; empty: data/<competition>."""
+    again: bool = False
+    """Do it again although it was done before."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs."""
+    workers: int = -1
+    """Processes that feed the device; -1: one a core up to 16 beside a GPU, one beside a CPU."""
+    cache: Path = Path("cache")
+    """Folder of the prepared images."""
+    cache_format: Literal["auto", "raw", "jpeg"] = "auto"
+    """'raw' is fastest, 'jpeg' a tenth of the size; 'auto' takes raw where it fits."""
+    skip_bad: bool = False
+    """Leave out images that cannot be read, and say so in the run."""
+    runs: Path = Path("runs")
+    """Folder of the runs."""
+
+    def torch_device(self):
+        """The torch.device; UserError where 'cuda' is asked for and absent."""
+        import torch
+
+        from common.errors import UserError
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("device: no CUDA device here; use --device cpu or auto")
+        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+    def feed_workers(self) -> int:
+        if self.workers >= 0:
+            return self.workers
+        return min(os.cpu_count() or 1, 16) if self.torch_device().type == "cuda" else 1

@@ -1,0 +1,143 @@
+"""What happened: a run is a folder, readable with nothing but pandas and safetensors.
+
+    runs/<competition>/<run-id>/
+        run.json             state, competition, recipe, data fingerprint, times, skipped images
+        environment.json     versions and machine
+        metrics.json         the competition's metric with its interval, per fold and in all; the fitted decision rule
+        out_of_fold.parquet  id, fold, label, then `output` or `p0`, `p1`, …
+        test.parquet         id, member, then the same, once `predict` has run
+        fold-<k>/            curve.csv, tensorboard/, weights-<epoch>.safetensors, last.state (to resume)
+"""
+
+import fcntl
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from common.files import content_hash, read_json, sha256_of_file, write_json
+from common.recipe import Recipe, recipe_from_dict
+
+PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Its id is the content hash of competition + recipe + data, with `-2`, `-3` … for repeats."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return read_json(self.folder / "run.json")
+
+    @property
+    def recipe(self) -> Recipe:
+        return recipe_from_dict(self.about["recipe"])
+
+    @property
+    def fingerprint(self) -> str:
+        return self.about["data"]
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "metrics.json").is_file()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """`score` (None where nothing was held out), `interval`, `metric`, `folds`, `rule`."""
+        return read_json(self.folder / "metrics.json")
+
+    def update(self, **fields: Any) -> None:
+        write_json(self.folder / "run.json", {**self.about, **fields})
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held while the run is worked on, and freed by the system when the process dies.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        with open(self.folder / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"run {self.id} is being worked on by another process; wait for it or stop it") from None
+            yield
+
+
+def identity(competition: str, recipe: Recipe, fingerprint: str) -> str:
+    """12 hex digits: the same question, answered the same way, on the same data. Weights count by their content."""
+    weights = recipe.weights
+    if weights not in ("imagenet", "none") and Path(weights).is_file():
+        weights = sha256_of_file(Path(weights))
+    return content_hash([competition, recipe.identity(), weights, fingerprint])
+
+
+def open_run(root: Path, competition: str, recipe: Recipe, fingerprint: str, again: bool = False) -> Run:
+    """The run with this identity: finished, unfinished (to be resumed) or new. `again` starts another attempt, unless
+    the latest attempt is unfinished, which is then resumed."""
+    name = identity(competition, recipe, fingerprint)
+    attempts = [run for run in all_runs(root, competition) if re.fullmatch(rf"{name}(-\d+)?", run.id)]
+    latest = max(attempts, key=_attempt, default=None)
+    if latest is not None and not (again and latest.finished):
+        return latest
+    folder = root / competition / (name if latest is None else f"{name}-{_attempt(latest) + 1}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --runs") from error
+    about = {"competition": competition, "recipe": recipe.to_dict(), "data": fingerprint, "started": now(), "skipped": []}
+    write_json(folder / "environment.json", environment())
+    write_json(folder / "run.json", about)
+    return Run(folder)
+
+
+def _attempt(run: Run) -> int:
+    return int(run.id.partition("-")[2] or 1)
+
+
+def all_runs(root: Path, competition: str) -> list[Run]:
+    """Every run of a competition, oldest first."""
+    runs = [Run(path.parent) for path in (root / competition).glob("*/run.json")]
+    return sorted(runs, key=lambda run: (run.about["started"], run.id))
+
+
+def find_run(root: Path, competition: str, run_id: str) -> Run:
+    """Raises UserError where there is no such run."""
+    run = Run(root / competition / run_id)
+    if not (run.folder / "run.json").is_file():
+        raise UserError(f"no run '{run_id}' in {root / competition}")
+    return run
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for a reader who wants the same numbers."""
+    import torch
+
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "commit": commit.stdout.strip() or None,
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }

@@ -1,0 +1,202 @@
+"""A recipe, trained: every fold, then the out-of-fold predictions, the metric and the decision rule."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from common.augment import Policy, evaluation_transform
+from common.competition import Competition
+from common.data import Data
+from common.decide import fit_rule, nested
+from common.errors import UserError
+from common.feed import Feed
+from common.files import write_atomically, write_json
+from common.metrics import METRICS, bootstrap_interval, evaluate
+from common.models import Network, build
+from common.options import Options
+from common.predict import from_table, predict_members, to_table
+from common.prepare import concatenate, prepare
+from common.recipe import Recipe
+from common.run import Run, now, open_run
+from common.train.fold import Fold
+from common.train.losses import activate, check_loss, outputs_of, targets_of
+
+NEEDS_HELD_OUT = ("thresholds", "prevalence")
+
+
+def train(competition: Competition, recipe: Recipe, data: Data, options: Options) -> Run:
+    """The finished run of this recipe on this data: found, resumed or trained from the start.
+
+    Raises:
+        UserError: the recipe does not answer the task, images or weights cannot be read, the loss is not finite, or
+            another process trains the same run.
+    """
+    check(competition, recipe)
+    run = open_run(options.runs, competition.name, recipe, data.fingerprint, options.again)
+    if run.finished:
+        say(f"run {run.id} is finished already: {result(run)}")
+        return run
+    with run.lock():
+        session = Session(competition, recipe, data, options, run)
+        for fold in session.data.folds:
+            session.train_fold(fold)
+        session.finish()
+    say(f"run {run.id}: {result(run)}")
+    return run
+
+
+def check(competition: Competition, recipe: Recipe) -> None:
+    """What a recipe alone cannot know: whether it answers this competition's task. Raises UserError."""
+    check_loss(recipe, competition.task)
+    wants = METRICS[competition.metric].wants
+    if (wants == "probability") != (recipe.decision == "probability"):
+        other = "probability" if wants == "probability" else "argmax, round, thresholds, prevalence or majority"
+        raise UserError(f"decision '{recipe.decision}': {competition.metric} wants a {wants}; use --decision {other}")
+    if recipe.split == "all" and recipe.decision in NEEDS_HELD_OUT:
+        raise UserError(f"decision '{recipe.decision}' is fitted on held-out rows and split 'all' holds out none")
+
+
+def result(run: Run) -> str:
+    """`quadratic_weighted_kappa 0.8123 (95% interval 0.78 to 0.84) on 600 held-out images`."""
+    metrics = run.metrics
+    if metrics["score"] is None:
+        return "nothing was held out, so there is no score"
+    low, high = metrics["interval"]
+    return f"{metrics['metric']} {metrics['score']:.4f} (95% interval {low:.4f} to {high:.4f}) on {metrics['n']:,} held-out images"
+
+
+class Session:
+    """The caches, feeds and networks that the folds of one run share."""
+
+    def __init__(self, competition: Competition, recipe: Recipe, data: Data, options: Options, run: Run) -> None:
+        self.competition, self.recipe, self.options, self.run = competition, recipe, options, run
+        self.device = options.torch_device()
+        self.cache, skipped = prepared(competition, data.table, recipe, options)
+        self.data = data.without([image for image, _, _ in skipped])
+        run.update(skipped=skipped)
+        self.labels = self.data.table["label"].to_numpy()
+        self.activate = partial(activate, recipe=recipe, task=competition.task)
+
+    def network(self, weights: bool) -> Network:
+        """A fresh network: the head's first values depend on the seed alone."""
+        torch.manual_seed(self.recipe.seed)
+        outputs = outputs_of(self.recipe, self.competition.task, len(self.competition.classes))
+        return build(self.recipe, outputs, weights)
+
+    def feed(self, rows: np.ndarray, training: bool) -> Feed:
+        recipe, size = self.recipe, self.recipe.input_size
+        policy = Policy(recipe.augment, recipe.strength, recipe.flips)
+        return Feed(
+            self.cache,
+            rows,
+            size,
+            policy.transform(size) if training else evaluation_transform(size),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            workers=self.options.feed_workers(),
+            device=self.device,
+            shuffle=training,
+            drop_last=training and len(rows) >= recipe.batch_size,
+        )
+
+    def train_fold(self, fold: int) -> None:
+        """Trains (or resumes) one fold and writes its out-of-fold predictions; a finished fold is left alone."""
+        folder, predictions = self.fold_folder(fold), self.fold_folder(fold) / "out_of_fold.parquet"
+        if (folder / "done").is_file():
+            return
+        folder.mkdir(exist_ok=True)
+        table, recipe = self.data.table, self.recipe
+        train_rows, rows = self.data.train_rows(fold), self.data.valid_rows(fold)
+        say(f"run {self.run.id} {folder.name}: {len(train_rows):,} images to train on, {len(rows):,} held out")
+        targets = targets_of(self.labels, recipe, self.competition.task, len(self.competition.classes))
+        with self.feed(train_rows, training=True) as feed, self.feed(rows, training=False) as valid:
+            held_out = valid if len(rows) else None
+            score = partial(epoch_score, self.competition, self.labels[rows])
+            worker = Fold(
+                self.network(weights=True), recipe, feed, targets, folder, self.device, self.activate, held_out, score
+            )
+            worker.run()
+            if held_out:
+                outputs = self.predict(worker.weights_files(), valid, f"predict {folder.name}").mean(0)
+                oof = to_table(table["id"].to_numpy()[rows], outputs, fold=fold, label=self.labels[rows])
+                write_atomically(predictions, lambda temporary: oof.to_parquet(temporary, index=False))
+        (folder / "last.state").unlink(missing_ok=True)
+        write_json(folder / "done", {"weights": [file.name for file in worker.weights_files()]})
+
+    def predict(self, weights: list[Path], feed: Feed, what: str) -> np.ndarray:
+        network = self.network(weights=False)
+        return predict_members(network, weights, feed, self.device, self.activate, self.recipe.tta, what)
+
+    def fold_folder(self, fold: int) -> Path:
+        return self.run.folder / f"fold-{fold}"
+
+    def finish(self) -> None:
+        """Out-of-fold table, metric with interval (decisions nested over folds), and the rule fitted for the test set."""
+        files = [self.fold_folder(fold) / "out_of_fold.parquet" for fold in self.data.folds]
+        tables = [pd.read_parquet(file) for file in files if file.is_file()]
+        metrics = {"metric": self.competition.metric, "score": None, "interval": None, "n": 0, "folds": {}}
+        if tables:
+            out_of_fold = pd.concat(tables, ignore_index=True)
+            write_atomically(self.run.folder / "out_of_fold.parquet", lambda path: out_of_fold.to_parquet(path, index=False))
+            groups = self.data.table.set_index("id")["group"] if "group" in self.data.table else None
+            metrics |= score_out_of_fold(self.competition, self.recipe, out_of_fold, groups)
+        else:
+            metrics["rule"] = fit_rule(self.recipe.decision, None, None, len(self.competition.classes)).to_dict()
+        self.run.update(finished=now())
+        write_json(self.run.folder / "metrics.json", metrics)
+
+
+def prepared(competition: Competition, table: pd.DataFrame, recipe: Recipe, options: Options):
+    """The caches of a table's sources, joined in its order, and the list of skipped (id, path, reason)."""
+    caches = [
+        prepare(
+            rows[["id", "path"]],
+            f"{competition.name}-{source}",
+            recipe.input_size,
+            options.cache,
+            format=options.cache_format,
+            skip_bad=options.skip_bad,
+        )
+        for source, rows in table.groupby("source", sort=False)
+    ]
+    skipped = [tuple(entry) for cache in caches for entry in cache.skipped]
+    return concatenate(caches), skipped
+
+
+def epoch_score(competition: Competition, labels: np.ndarray, outputs: np.ndarray) -> float:
+    """The competition's metric by the plain rule (rounding, the largest class, the probability): what the best epoch
+    is chosen by. Fitted thresholds come after training."""
+    if METRICS[competition.metric].wants == "class":
+        rule = fit_rule("round" if outputs.ndim == 1 else "argmax", None, None, len(competition.classes))
+        outputs = rule(outputs)
+    return evaluate(competition.metric, labels, outputs, len(competition.classes))
+
+
+def score_out_of_fold(competition: Competition, recipe: Recipe, table: pd.DataFrame, groups: pd.Series | None) -> dict:
+    """Score, 95% interval (whole groups resampled), per-fold scores and the rule fitted on all held-out rows.
+
+    The reported score is nested: each fold is decided by a rule fitted on the others.
+    """
+    classes = len(competition.classes)
+    outputs, labels, folds = from_table(table), table["label"].to_numpy(), table["fold"].to_numpy()
+    of_row = None if groups is None else groups.loc[table["id"]].to_numpy()
+    values = nested(recipe.decision, outputs, labels, folds, classes, groups=of_row, seed=recipe.seed)
+    score = partial(evaluate, competition.metric, classes=classes)
+    per_fold = {str(fold): score(labels[folds == fold], values[folds == fold]) for fold in np.unique(folds)}
+    interval = bootstrap_interval(competition.metric, labels, values, classes=classes, groups=of_row, seed=recipe.seed)
+    rule = fit_rule(recipe.decision, outputs, labels, classes)
+    return {
+        "score": score(labels, values),
+        "interval": list(interval),
+        "n": len(labels),
+        "folds": per_fold,
+        "rule": rule.to_dict(),
+    }
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,65 @@
+"""The command line: `python -m competitions <competition> <verb> [--recipe NAME] [--field value …]`.
+
+Parses, then hands over to `competitions.verbs`. Heavy imports wait until a verb runs, so that help is instant.
+"""
+
+import sys
+
+from common.errors import UserError, closest
+from competitions import load, names
+
+VERBS = {
+    "download": "fetch the raw data from the leaderboard's server",
+    "prepare": "decode the raw images once into the cache that every run shares",
+    "show-augment": "write a contact sheet of every augmentation policy at several strengths",
+    "train": "train a recipe, or resume it, or find it finished",
+    "predict": "predict the test set with a run: folds × checkpoints × test-time views",
+    "blend": "average several runs into one that can be submitted",
+    "submit": "from raw data to a scored submission: train if needed, predict, decide, submit, wait for the score",
+    "runs": "list the runs with their scores",
+    "ledger": "list the submissions with CV beside the leaderboard",
+}
+
+
+def usage() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items())
+    return (
+        "usage: python -m competitions <competition> <verb> [--recipe NAME] [--field value …]\n"
+        "       python -m competitions practice [--port 7777]\n\n"
+        f"competitions: {', '.join(names())}\n\nverbs:\n{verbs}\n\n"
+        "`python -m competitions <competition> <verb> --help` lists every field of the recipe and every option."
+    )
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return
+    from competitions import verbs
+
+    if arguments[0] == "practice":
+        verbs.practice(arguments[1:])
+        return
+    competition = load(arguments[0])
+    if len(arguments) < 2 or arguments[1] in ("-h", "--help"):
+        print(usage())
+        return
+    verb = arguments[1]
+    if verb not in VERBS:
+        raise UserError(f"no verb '{verb}'{closest(verb, VERBS)}; there are {', '.join(VERBS)}")
+    getattr(verbs, verb.replace("-", "_"))(competition, arguments[2:])
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,95 @@
+"""From command-line words to a recipe and options. tyro parses; what it says of a mistake is brought to one line."""
+
+import contextlib
+import io
+import re
+from dataclasses import dataclass, field, fields
+from typing import Annotated, TypeVar
+
+import tyro
+
+from common.competition import Competition
+from common.errors import UserError, closest
+from common.options import Options
+from common.recipe import FIELDS, Recipe
+
+T = TypeVar("T")
+DEFAULT_RECIPE, SAMPLE_RECIPE = "interventions", "sample"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Fields of the recipe, then options that change no result."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
+    options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    recipe: Recipe
+    options: Options
+    recipe_asked: bool
+    """Whether a recipe or one of its fields was named, rather than left to the default."""
+
+
+def parse_recipe(competition: Competition, verb: str, words: list[str]) -> Parsed:
+    """`--recipe NAME` chooses the starting point (for sample data its small recipe), fields override it.
+
+    Raises:
+        UserError: no such recipe or field, or a wrong value; one line that names it.
+    """
+    name, words = take(words, "--recipe")
+    sample = take(words, "--data")[0] == "sample"
+    chosen = name or (SAMPLE_RECIPE if sample else DEFAULT_RECIPE)
+    if chosen not in competition.recipes:
+        near = closest(chosen, competition.recipes)
+        known = ", ".join(competition.recipes)
+        raise UserError(f"recipe: {competition.name} has no '{chosen}'{near}; there are {known}")
+    default = Arguments(recipe=competition.recipes[chosen])
+    parsed = parse(Arguments, words, f"python -m competitions {competition.name} {verb} [--recipe NAME]", default)
+    given = {word.partition("=")[0].lstrip("-").replace("-", "_") for word in words if word.startswith("--")}
+    return Parsed(parsed.recipe, parsed.options, recipe_asked=bool(name or given & set(FIELDS)))
+
+
+def parse(kind: type[T], words: list[str], program: str, default: T | None = None) -> T:
+    """A dataclass from command-line words; `--help` prints and exits.
+
+    Raises:
+        UserError: tyro's complaint in one line.
+    """
+    complaint = io.StringIO()
+    settings = (tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes)
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, args=words, prog=program, default=default, config=settings)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(one_line(complaint.getvalue())) from None
+
+
+def one_line(box: str) -> str:
+    """The first section of tyro's box without its frame: `unrecognized options: --lr, 3 (did you mean --…?)`."""
+    lines = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
+    body = [line for line in lines[1:] if line and not line.startswith(("╰", "╭"))]
+    end = next((index for index, line in enumerate(body) if set(line) <= {"─", "-"}), len(body))
+    message = " ".join(body[:end]) or "cannot parse the arguments"
+    near = re.search(r"Perhaps you meant:\s*(--[\w-]+)", " ".join(body))
+    hint = f" (did you mean {near.group(1)}?)" if near else ""
+    return f"{message}{hint}; --help lists every field"
+
+
+def take(words: list[str], option: str) -> tuple[str, list[str]]:
+    """The value of one option (empty where it is not given) and the other words."""
+    for index, word in enumerate(words):
+        if word.startswith(option + "="):
+            return word.partition("=")[2], words[:index] + words[index + 1 :]
+        if word == option:
+            if index + 1 == len(words):
+                raise UserError(f"{option} wants a value")
+            return words[index + 1], words[:index] + words[index + 2 :]
+    return "", words
+
+
+OPTION_FIELDS = tuple(f.name for f in fields(Options))
