@@ -47,21 +47,21 @@ def grouped_folds(labels: np.ndarray, groups: Sequence | None, k: int, seed: int
         UserError: fewer groups than folds, or a fold that would hold one class only.
     """
     labels = np.asarray(labels)
-    order = np.arange(len(labels))
-    splitter = StratifiedKFold
+    codes = np.arange(len(labels))
     if groups is not None:
         codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
-        order = np.lexsort((labels, codes))
-        groups = codes[order]
-        if groups[-1] + 1 < len(groups):
-            splitter = StratifiedGroupKFold
-    units = len(labels) if groups is None else groups[-1] + 1
-    if units < k or np.bincount(labels).max() < k:
-        raise UserError(f"{k} folds cannot be made of {units} groups of rows; use fewer --folds")
+    count = codes.max() + 1
+    if count < k or np.bincount(labels).max() < k:
+        raise UserError(f"{k} folds cannot be made of {len(labels)} rows in {count} groups; use fewer --folds")
+    order = np.lexsort((labels, codes))
+    # Groups of one row each are no groups: the simpler splitter balances them exactly, and faster.
+    alone = count == len(labels)
+    splitter = StratifiedKFold if alone else StratifiedGroupKFold
     folds = np.empty(len(labels), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
-        parts = splitter(k, shuffle=True, random_state=seed).split(order, labels[order], groups)
+        grouping = None if alone else codes[order]
+        parts = splitter(k, shuffle=True, random_state=seed).split(order, labels[order], grouping)
         for fold, (_, held_out) in enumerate(parts):
             folds[order[held_out]] = fold
     _check_classes(labels, folds, k)

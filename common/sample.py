@@ -1,0 +1,69 @@
+"""What the sample data of every competition has in common: a folder that is whole or not there, and soft noise."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from common.errors import UserError
+from common.files import read_json, write_json
+from common.progress import Progress
+
+MARK = ".sample-data.json"
+
+
+def write_sample(folder: Path, name: str, seed: int, drawings: Sequence[tuple[str, Callable[[], np.ndarray]]], tables):
+    """Draw sample data into a temporary folder and rename it to `folder`, so that half of it is never taken for all.
+
+    A folder that already holds the sample data of this name and seed is left as it is.
+
+    Args:
+        drawings: (path below the folder, function that draws the image as uint8 (h, w, 3) in BGR).
+        tables: path below the folder → pandas table, written as CSV.
+
+    Raises:
+        UserError: the folder holds something else, or cannot be written.
+    """
+    folder = Path(folder)
+    what = {"sample data": name, "seed": seed}
+    if folder.exists() and any(folder.iterdir()):
+        if (folder / MARK).is_file() and read_json(folder / MARK) == what:
+            return
+        raise UserError(f"{folder} is not empty and does not hold the sample data of {name}; choose another folder")
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        _fill(unfinished, name, drawings, tables)
+        write_json(unfinished / MARK, what)
+        unfinished.replace(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}; free some space") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _fill(folder: Path, name: str, drawings, tables) -> None:
+    with Progress(len(drawings), f"drawing sample data of {name}") as progress:
+        for path, draw in drawings:
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not cv2.imwrite(str(file), draw()):
+                raise OSError(f"{path} was not written")
+            progress.update(1)
+    for path, table in tables.items():
+        table.to_csv(folder / path, index=False)
+
+
+def shares(counts: Sequence[int], n: int) -> np.ndarray:
+    """n class labels, int64 and sorted, in the proportions of `counts`."""
+    edges = np.round(np.cumsum(counts) / np.sum(counts) * n).astype(int)
+    return np.searchsorted(edges, np.arange(n), side="right")
+
+
+def soft_noise(random: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
+    """Smooth noise, float32 (height, width) of mean about 0 and deviation about 1, with `cells` cells on a side."""
+    coarse = random.standard_normal((cells + 1, cells + 1), dtype=np.float32)
+    noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return noise * np.float32(1.3)
