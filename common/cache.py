@@ -1,0 +1,132 @@
+"""A folder of images decoded once, read through a memory map that every process shares.
+
+    <name>-<input size>-<format>-<fingerprint>/
+        pixels.bin   the images one after the other: uint8 rows (raw) or JPEG files (jpeg)
+        index.npy    where each one lies, its shape and its CRC-32
+        cache.json   ids, what was left out, fingerprint; written last, so a folder that has it is complete
+
+`common.prepare` fills it.
+"""
+
+import hashlib
+import mmap
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from common.errors import UserError, listing
+from common.files import read_json
+
+ENTRY = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("crc", "<u4")])
+RELEASE_AFTER = 64 << 20
+"""Bytes read through the map before its pages are given back. File pages count as resident memory of each process that
+has read them, so that without this a worker seems to grow to the size of the cache."""
+
+
+class Cache:
+    """Images of different shapes: `len(cache)`, `cache[i]` → uint8 (H, W, 3) RGB, read-only where the format is raw.
+
+    Attributes:
+        ids: of the images, in order.
+        skipped: (id, path, reason) of the images that were left out.
+        fingerprint: hex digest of the source and the input size.
+
+    Cheap to open, may be pickled, and may be used on both sides of a fork.
+
+    Raises:
+        UserError: the folder is no complete cache.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        try:
+            facts = read_json(self.folder / "cache.json")
+            entries = np.load(self.folder / "index.npy")
+            with open(self.folder / "pixels.bin", "rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.folder} is no complete cache ({error}); remove it and prepare again") from error
+        self.ids: list[str] = facts["ids"]
+        self.skipped: list[tuple[str, str, str]] = [tuple(item) for item in facts["skipped"]]
+        self.fingerprint: str = facts["fingerprint"]
+        self.format: str = facts["format"]
+        self.input_size: int = facts["input_size"]
+        self._pixels = np.frombuffer(self._map, np.uint8)
+        self._entries = entries
+        self._begin = entries["offset"].astype(np.int64)
+        self._end = self._begin + entries["length"].astype(np.int64)
+        self._shape = np.stack([entries["height"], entries["width"]], axis=1).astype(np.int64)
+        self._read_since_release = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        begin, end = self._begin[i], self._end[i]
+        self._release_pages(int(end - begin))
+        stored = self._pixels[begin:end]
+        if self.format == "raw":
+            return stored.reshape(*self._shape[i], 3)
+        return cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB)
+
+    def _release_pages(self, coming: int) -> None:
+        """Views handed out before stay valid: a page that is touched again comes back from the page cache."""
+        self._read_since_release += coming
+        if self._read_since_release > RELEASE_AFTER:
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._read_since_release = coming
+
+    def verify(self) -> None:
+        """Read everything and compare it with the checksums.
+
+        Raises:
+            UserError: names the images whose bytes have changed since they were written.
+        """
+        damaged = []
+        for i, crc in enumerate(self._entries["crc"].tolist()):
+            begin, end = self._begin[i], self._end[i]
+            self._release_pages(int(end - begin))
+            if zlib.crc32(self._pixels[begin:end]) != crc:
+                damaged.append(self.ids[i])
+        if damaged:
+            raise UserError(
+                f"{self.folder} is damaged ({len(damaged)} of {len(self)} images: {listing(damaged)}); "
+                "remove it and prepare again"
+            )
+
+    def __getstate__(self) -> dict:
+        return {"folder": self.folder}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["folder"])
+
+
+class Concatenation:
+    """Several caches as one, in order: training images and external ones."""
+
+    def __init__(self, caches: list) -> None:
+        self.caches = list(caches)
+        self._ends = np.cumsum([len(cache) for cache in self.caches])
+        self.ids = [id for cache in self.caches for id in cache.ids]
+        self.skipped = [item for cache in self.caches for item in cache.skipped]
+        self.fingerprint = hashlib.sha256("".join(cache.fingerprint for cache in self.caches).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        which = int(np.searchsorted(self._ends, i, side="right"))
+        return self.caches[which][i - (self._ends[which - 1] if which else 0)]
+
+    def verify(self) -> None:
+        for cache in self.caches:
+            cache.verify()
+
+
+def concatenate(caches: list) -> Cache | Concatenation:
+    """One cache whose images are those of `caches` in order; the cache itself where there is one only."""
+    return caches[0] if len(caches) == 1 else Concatenation(caches)
