@@ -1,0 +1,1 @@
+"""The last mile: the data down, the submission up, the score back, on Kaggle or on the practice leaderboard."""

@@ -1,0 +1,130 @@
+"""The competition's data: downloaded by the official client, which resumes, and unpacked without trusting the archive."""
+
+import shutil
+import stat
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
+
+from common.competition import Competition
+from common.errors import UserError
+from common.files import read_json, write_json
+from common.kaggle.client import Client, slug_of
+from common.progress import Progress
+
+MEGABYTE = 1024**2
+DONE = ".downloaded.json"
+
+
+def download(competition: Competition, folder: Path, client: Client) -> Path:
+    """Fetch all files of the competition into `folder` and unpack them; what is there already is not fetched again.
+
+    Raises:
+        UserError: the disk is too small, the leaderboard refuses, or the archive is broken or unsafe.
+    """
+    slug = slug_of(competition)
+    done = folder / DONE
+    if done.exists():
+        print(f"{read_json(done)['leaderboard']}: '{slug}' is already in {folder}; delete {done} to fetch it again")
+        return folder
+    archive = folder / f"{slug}.zip"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        size = _size(client, slug)
+        there = archive.stat().st_size if archive.exists() else 0
+        # Images do not get smaller in a zip: unpacked they take as much again.
+        check_space(folder, 2 * size - there, f"'{slug}' from {client.leaderboard}")
+        with _watched(archive, size, f"{client.leaderboard}: downloading '{slug}'"):
+            client.call(lambda api: api.competition_download_files(slug, path=str(folder), quiet=True), slug)
+        unpack(archive, folder)
+        archive.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}; free some space or mend it") from error
+    write_json(done, {"leaderboard": client.leaderboard, "slug": slug, "bytes": size})
+    print(f"{client.leaderboard}: '{slug}' is in {folder}", flush=True)
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip into `folder`; files that are there with the right size stay.
+
+    Raises:
+        UserError: the archive is broken, or a member would lie outside the folder or is a link: nothing is unpacked.
+    """
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            members = [member for member in packed.infolist() if not member.is_dir()]
+            for member in members:
+                _check_member(member, archive)
+            left = [member for member in members if not _is_there(folder / member.filename, member.file_size)]
+            check_space(folder, sum(member.file_size for member in left), archive.name)
+            with Progress(
+                len(members), f"unpacking {archive.name}", "files", done=len(members) - len(left)
+            ) as progress:
+                for member in left:
+                    packed.extract(member, folder)
+                    progress.update(1)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{archive} is broken ({error}): delete it and download again") from error
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Raises UserError where `folder`'s disk has less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{what} needs {needed / MEGABYTE:,.0f} MB in {folder}, where {free / MEGABYTE:,.0f} MB are free: "
+            "free some space or choose another folder"
+        )
+
+
+def _check_member(member: zipfile.ZipInfo, archive: Path) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        raise UserError(f"{archive} is not safe: '{member.filename}' would lie outside the folder; nothing is unpacked")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise UserError(f"{archive} is not safe: '{member.filename}' is a link; nothing is unpacked")
+
+
+def _is_there(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _size(client: Client, slug: str) -> int:
+    """Bytes of the archive, from the head of an answer whose body is not read."""
+    request = ApiDownloadDataFilesRequest()
+    request.competition_name = slug
+
+    def ask(api) -> int:
+        with api.build_kaggle_client() as kaggle:
+            response = kaggle.competitions.competition_api_client.download_data_files(request)
+            with response:
+                return int(response.headers.get("Content-Length", 0))
+
+    return client.call(ask, slug)
+
+
+@contextmanager
+def _watched(archive: Path, size: int, what: str) -> Iterator[None]:
+    """Shows the progress of a download by the size of its file, since the official client only draws on terminals."""
+    finished = threading.Event()
+
+    def received() -> int:
+        return archive.stat().st_size if archive.exists() else 0
+
+    def watch(progress: Progress) -> None:
+        while not finished.wait(1.0):
+            progress.update(received() // MEGABYTE - progress.count)
+
+    with Progress(size // MEGABYTE, what, "MB", done=received() // MEGABYTE) as progress:
+        watcher = threading.Thread(target=watch, args=[progress], daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            watcher.join()

@@ -1,0 +1,132 @@
+"""The ledger: one row a submission, with its cross-validation score beside its leaderboard score."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from common.errors import UserError
+from common.kaggle.database import Database
+
+DEFAULT = Path("submissions/ledger.sqlite")
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS submissions (
+    id INTEGER PRIMARY KEY, competition TEXT NOT NULL, leaderboard TEXT NOT NULL, run_id TEXT NOT NULL,
+    sha256 TEXT NOT NULL, description TEXT NOT NULL, file TEXT NOT NULL, cv_score REAL, state TEXT NOT NULL,
+    ref INTEGER, public_score REAL, private_score REAL, error TEXT, created TEXT NOT NULL, updated TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS same_bytes ON submissions (competition, leaderboard, sha256)
+"""
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A submission. `built` is not known to have been sent, `submitted` waits for its score; times are UTC, ISO."""
+
+    id: int
+    competition: str
+    leaderboard: Literal["kaggle", "practice"]
+    run_id: str
+    sha256: str
+    description: str
+    file: str
+    cv_score: float | None
+    state: Literal["built", "submitted", "scored", "failed"]
+    ref: int | None
+    public_score: float | None
+    private_score: float | None
+    error: str | None
+    created: str
+    updated: str
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("scored", "failed")
+
+    def __str__(self) -> str:
+        """One line that begins with the leaderboard's name, so that a practice score never passes for Kaggle's."""
+        outcome = {
+            "scored": f"public {_digits(self.public_score)}, private {_digits(self.private_score)}",
+            "failed": f"refused: {self.error}",
+        }.get(self.state, self.state)
+        number = f"submission {self.ref}" if self.ref else "submission"
+        what = f"{self.competition} {number} of run {self.run_id}"
+        return f"{self.leaderboard}: {what}: cv {_digits(self.cv_score)}, {outcome}"
+
+
+class Ledger:
+    """The rows in `path`, safe for several processes. Every method raises UserError where the file cannot be used."""
+
+    def __init__(self, path: Path = DEFAULT) -> None:
+        self.path = Path(path)
+        self.database = Database(self.path, SCHEMA)
+
+    def add(self, **fields: Any) -> LedgerRow:
+        """A new row in state `built`. Fields: competition, leaderboard, run_id, sha256, description, file, cv_score."""
+        fields |= {"state": "built", "created": _now(), "updated": _now()}
+        marks = ", ".join("?" * len(fields))
+        with self.database.transaction() as connection:
+            insert = f"INSERT INTO submissions ({', '.join(fields)}) VALUES ({marks}) RETURNING *"
+            return LedgerRow(**connection.execute(insert, list(fields.values())).fetchone())
+
+    def update(self, row: LedgerRow, **fields: Any) -> LedgerRow:
+        fields |= {"updated": _now()}
+        changes = ", ".join(f"{name} = ?" for name in fields)
+        with self.database.transaction() as connection:
+            update = f"UPDATE submissions SET {changes} WHERE id = ? RETURNING *"
+            return LedgerRow(**connection.execute(update, [*fields.values(), row.id]).fetchone())
+
+    def find(self, competition: str, leaderboard: str, sha256: str) -> LedgerRow | None:
+        """The latest submission of the same bytes to the same leaderboard."""
+        rows = self._select("competition = ? AND leaderboard = ? AND sha256 = ?", competition, leaderboard, sha256)
+        return rows[-1] if rows else None
+
+    def best(self, competition: str, leaderboard: str) -> LedgerRow | None:
+        """The row with the highest public score."""
+        scored = "competition = ? AND leaderboard = ? AND public_score IS NOT NULL"
+        return max(self._select(scored, competition, leaderboard), key=lambda row: row.public_score, default=None)
+
+    def rows(self, competition: str | None = None) -> list[LedgerRow]:
+        """Oldest first; of all competitions where none is named."""
+        return self._select("competition = ?", competition) if competition else self._select("TRUE")
+
+    def _select(self, condition: str, *values: str) -> list[LedgerRow]:
+        with self.database.transaction() as connection:
+            rows = connection.execute(f"SELECT * FROM submissions WHERE {condition} ORDER BY id", values)
+            return [LedgerRow(**row) for row in rows]
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """One process sends at a time: two that start together must not both find that nothing was sent yet."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path.with_suffix(".lock"), "w")  # noqa: SIM115
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.path}: {error.strerror}; choose a folder that can be written"
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def table(rows: list[LedgerRow]) -> str:
+    """The rows as aligned text for the terminal."""
+    lines = [("leaderboard", "competition", "run", "cv", "public", "private", "state", "when (UTC)", "error")]
+    for row in rows:
+        scores = (_digits(row.cv_score), _digits(row.public_score), _digits(row.private_score))
+        when = row.created[:16].replace("T", " ")
+        lines.append((row.leaderboard, row.competition, row.run_id, *scores, row.state, when, row.error or ""))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _digits(score: float | None) -> str:
+    return "-" if score is None else f"{score:.4f}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,69 @@
+"""What the practice leaderboard holds of a competition, and how it scores a submission."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.competition import Competition
+from common.errors import UserError, listing
+from common.submission import validate
+
+PUBLIC_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class PracticeCompetition:
+    """The raw folder may be downloaded; `solution` (CSV: id, label), wherever it lies, may not.
+
+    `score(labels, values)` is the competition's own metric: int labels (n,) and the submitted classes or probabilities
+    (n,) to a float, higher is better; it raises UserError where it is undefined.
+    """
+
+    slug: str
+    title: str
+    competition: Competition
+    raw: Path
+    solution: Path
+    score: Callable[[np.ndarray, np.ndarray], float]
+
+    @property
+    def sample_submission(self) -> Path:
+        return self.raw / self.competition.sample_submission
+
+    def scores(self, csv: Path) -> tuple[float, float]:
+        """Public and private score of a submission.
+
+        Raises:
+            UserError: the submission is not what the sample submission asks for; see `common.submission.validate`.
+        """
+        form = self.competition.submission
+        submitted = validate(csv, self.competition, self.sample_submission).set_index(form.id_column)[
+            form.target_column
+        ]
+        labels, public = self.truth["label"], self.truth["public"]
+        values = submitted.loc[self.truth.index]
+        return tuple(float(self.score(labels[part].to_numpy(), values[part].to_numpy())) for part in (public, ~public))
+
+    @cached_property
+    def truth(self) -> pd.DataFrame:
+        """Indexed by id: `label` (int) and `public` (bool), True for the rows that the public score counts."""
+        try:
+            table = pd.read_csv(self.solution, dtype={"id": str, "label": int}, keep_default_na=False)
+            truth = table.set_index("id")[["label"]]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"cannot read the solution {self.solution} (columns id, label): {error}") from error
+        sample = pd.read_csv(self.sample_submission, dtype=str, keep_default_na=False)
+        if differing := sorted(set(truth.index) ^ set(sample[self.competition.submission.id_column])):
+            raise UserError(f"{self.solution} and {self.sample_submission} differ in the ids {listing(differing)}")
+        return truth.assign(public=public_part(truth.index))
+
+
+def public_part(ids: pd.Index) -> np.ndarray:
+    """True for the 30% of the ids with the smallest hash: the same rows on every machine, in whatever order."""
+    ranks = pd.Series([hashlib.sha256(id.encode()).hexdigest() for id in ids]).rank(method="first")
+    return (ranks <= max(1, round(PUBLIC_SHARE * len(ids)))).to_numpy()
