@@ -28,7 +28,7 @@ def read_csv(path: Path, required: Sequence[str], ids: str, layout: str) -> pd.D
         raise UserError(f"{path}: column {listing(repeated)} stands there more than once; keep one")
     if missing := [column for column in required if column not in columns]:
         raise UserError(f"{path}: column {listing(missing)} is missing{_found(columns)}")
-    table = _read_rows(path, ids)
+    table = _read_rows(path, columns, ids)
     if table.empty:
         raise UserError(f"{path} has a header and no rows; download it again")
     check_ids(table[ids], path)
@@ -106,14 +106,23 @@ def _found(columns: list[str]) -> str:
     return f"; it has {listing(columns)}"
 
 
-def _read_rows(path: Path, ids: str) -> pd.DataFrame:
+def _read_rows(path: Path, columns: list[str], ids: str) -> pd.DataFrame:
+    # An id may be called 'NA'; elsewhere that is a value nobody knows.
+    unknown = {column: ["", "NA", "NaN", "nan"] for column in columns if column != ids}
     try:
         with warnings.catch_warnings():
             # pandas only warns when rows are longer than the header, and then drops their last cells.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            # A converter, unlike dtype=str, leaves an id of 'NA' or 'null' alone.
-            return pd.read_csv(
-                path, encoding="utf-8-sig", index_col=False, low_memory=False, converters={ids: str.strip}
+            table = pd.read_csv(
+                path,
+                encoding="utf-8-sig",
+                index_col=False,
+                low_memory=False,
+                dtype={ids: str},
+                na_values=unknown,
+                keep_default_na=False,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path} as a CSV table: {error}; download it again") from error
+    table[ids] = table[ids].str.strip()
+    return table
