@@ -13,7 +13,7 @@ YEARS = ("2020", "2019")
 
 
 def read_train(raw: Path) -> pd.DataFrame:
-    """`train.csv` in its order: id, path, label, group (the patient), source (the year), and its other columns.
+    """`train.csv` in its order: id, path, label, group (the patient), year ("2020"), and its other columns.
 
     Rows of tfrecord -1 are duplicates and left out. Where the folder has a subfolder `2019` with the earlier years in
     the same layout, their rows follow, as in the paper; they then validate too. Raises UserError.
@@ -60,7 +60,7 @@ def paper_split(train: pd.DataFrame) -> np.ndarray:
     stream = np.random.RandomState(23)
     validates = np.zeros(len(train), dtype=bool)
     for year in YEARS:
-        of_year = (train["source"] == year).to_numpy()
+        of_year = (train["year"] == year).to_numpy()
         folds = np.unique(train.loc[of_year, "tfrecord"])
         trains = stream.choice(folds, int(0.8 * len(folds)), replace=False) if len(folds) else folds
         validates |= of_year & ~train["tfrecord"].isin(trains).to_numpy()
@@ -78,7 +78,7 @@ def _read_year(folder: Path, year: str, required: list[str]) -> pd.DataFrame:
             "path": image_paths(_images(folder, "train"), table["image_name"], ".jpg", LAYOUT),
             "label": labels(table, "target", 2, "image_name", path),
             "group": _patients(table),
-            "source": year,
+            "year": year,
         }
     )
     others = [column for column in table if column not in (*rows, "image_name", "target", "patient_id")]
