@@ -9,6 +9,8 @@ import pandas as pd
 from common.competition import Competition
 from common.errors import UserError
 from common.files import content_hash
+from common.options import Options
+from common.prepare import concatenate, prepare
 from common.recipe import Recipe
 from common.splits import grouped_folds
 
@@ -48,10 +50,8 @@ def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> 
     train = train.assign(source="train", fold=assign_folds(competition, train, recipe))
     if recipe.external:
         train = pd.concat([train, read_external(competition, recipe, train["id"])], ignore_index=True)
-    if recipe.split == "folds":
-        folds = recipe.only_folds or tuple(range(recipe.folds))
-    else:
-        folds = (0,)
+    every = range(recipe.folds) if recipe.split == "folds" else (0,)
+    folds = recipe.only_folds or tuple(every)
     return Data(train, folds, fingerprint(train))
 
 
@@ -83,3 +83,20 @@ def fingerprint(table: pd.DataFrame) -> str:
     rows = pd.util.hash_pandas_object(table[columns].astype(str), index=False).to_numpy()
     sizes = [file.stat().st_size if (file := Path(path)).is_file() else -1 for path in table["path"]]
     return content_hash([rows.tolist(), sizes])
+
+
+def prepared(competition: Competition, table: pd.DataFrame, recipe: Recipe, options: Options):
+    """The caches of a table's sources, joined in its order, and the list of skipped (id, path, reason)."""
+    caches = [
+        prepare(
+            rows[["id", "path"]],
+            f"{competition.name}-{source}",
+            recipe.input_size,
+            options.cache,
+            format=options.cache_format,
+            skip_bad=options.skip_bad,
+        )
+        for source, rows in table.groupby("source", sort=False)
+    ]
+    skipped = [tuple(entry) for cache in caches for entry in cache.skipped]
+    return concatenate(caches), skipped

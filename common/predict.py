@@ -1,6 +1,8 @@
 """Predictions: folds × checkpoints × test-time views, averaged as probabilities."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,19 @@ import pandas as pd
 import torch
 import ttach
 
+from common.augment import evaluation_transform
+from common.competition import Competition
+from common.data import fingerprint, prepared
 from common.errors import UserError
 from common.feed import Feed
-from common.models import Network
+from common.files import read_json, write_atomically
+from common.models import Network, build
 from common.models.weights import read_weights
+from common.options import Options
+from common.outputs import activate, outputs_of
 from common.progress import Progress
+from common.recipe import Recipe
+from common.run import Run
 
 VIEWS = {
     "none": [],
@@ -44,23 +54,73 @@ def predict_outputs(
     return torch.cat(batches).cpu().numpy()
 
 
+def evaluation_feed(cache, rows: np.ndarray, recipe: Recipe, options: Options) -> Feed:
+    """Images in order, resized and centre-cropped, each once."""
+    return Feed(
+        cache,
+        rows,
+        recipe.input_size,
+        evaluation_transform(recipe.input_size),
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        workers=options.feed_workers(),
+        device=options.torch_device(),
+        shuffle=False,
+        drop_last=False,
+    )
+
+
 def predict_members(
-    network: Network,
+    competition: Competition,
+    recipe: Recipe,
     weights: Sequence[Path],
     feed: Feed,
     device: torch.device,
-    activate: Callable[[torch.Tensor], torch.Tensor],
-    tta: str,
     what: str,
 ) -> np.ndarray:
-    """One prediction for each weights file: (members, n) or (members, n, K)."""
+    """One prediction for each weights file, averaged over the recipe's views: (members, n) or (members, n, K)."""
+    network = build(recipe, outputs_of(recipe, competition.task, len(competition.classes)), weights=False)
+    network = network.to(device, memory_format=torch.channels_last)
+    act = partial(activate, recipe=recipe, task=competition.task)
     members = []
     with Progress(len(weights) * len(feed.rows), what) as progress:
         for file in weights:
             network.backbone.load_state_dict(read_weights(file))
-            network.to(device, memory_format=torch.channels_last)
-            members.append(predict_outputs(network, feed, device, activate, tta, progress))
+            members.append(predict_outputs(network, feed, device, act, recipe.tta, progress))
     return np.stack(members)
+
+
+def predict_test(competition: Competition, run: Run, test: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """`test.parquet` of a run: `id`, `member` (one a fold and checkpoint), outputs. Kept unless the images changed.
+
+    Raises:
+        UserError: the run is unfinished, or a test image cannot be read (also with `--skip-bad`: a submission needs
+            every row).
+    """
+    if not run.finished:
+        raise UserError(f"run {run.id} is not finished; train it first")
+    file, images = run.folder / "test.parquet", fingerprint(test)
+    if file.is_file() and run.about.get("test") == images and not options.again:
+        return pd.read_parquet(file)
+    recipe = run.recipe
+    cache, _ = prepared(competition, test.assign(source="test"), recipe, replace(options, skip_bad=False))
+    weights = [
+        fold.parent / name for fold in sorted(run.folder.glob("fold-*/done")) for name in read_json(fold)["weights"]
+    ]
+    with evaluation_feed(cache, np.arange(len(test)), recipe, options) as feed:
+        outputs = predict_members(competition, recipe, weights, feed, options.torch_device(), f"predict {run.id}")
+    table = pd.concat(
+        [to_table(test["id"], part, member=member) for member, part in enumerate(outputs)], ignore_index=True
+    )
+    write_atomically(file, lambda temporary: table.to_parquet(temporary, index=False))
+    run.update(test=images)
+    return table
+
+
+def members_of(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The ids (n,) and the outputs (members, n) or (members, n, K) of a test table."""
+    parts = [part for _, part in table.groupby("member")]
+    return parts[0]["id"].to_numpy(), np.stack([from_table(part) for part in parts])
 
 
 def to_table(ids: Sequence[str], outputs: np.ndarray, **columns) -> pd.DataFrame:

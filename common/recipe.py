@@ -108,6 +108,8 @@ class Recipe:
             raise ValueError("schedule 'step' needs step_epochs")
         if any(fold not in range(self.folds) for fold in self.only_folds):
             raise ValueError(f"only_folds must lie in 0..{self.folds - 1}")
+        if self.only_folds and self.split != "folds":
+            raise ValueError(f"only_folds goes with split 'folds', not '{self.split}'")
         if self.regression and (self.cutmix or self.label_smoothing):
             raise ValueError(f"loss '{self.loss}' takes no cutmix and no label_smoothing")
         if self.regression and self.decision in ("argmax", "majority", "probability"):

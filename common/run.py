@@ -1,12 +1,12 @@
 """What happened: a run is a folder, readable with nothing but pandas and safetensors.
 
-    runs/<competition>/<run-id>/
-        run.json             state, competition, recipe, data fingerprint, times, skipped images
-        environment.json     versions and machine
-        metrics.json         the competition's metric with its interval, per fold and in all; the fitted decision rule
-        out_of_fold.parquet  id, fold, label, then `output` or `p0`, `p1`, …
-        test.parquet         id, member, then the same, once `predict` has run
-        fold-<k>/            curve.csv, tensorboard/, weights-<epoch>.safetensors, last.state (to resume)
+runs/<competition>/<run-id>/
+    run.json             state, competition, recipe, data fingerprint, times, skipped images
+    environment.json     versions and machine
+    metrics.json         the competition's metric with its interval, per fold and in all; the fitted decision rule
+    out_of_fold.parquet  id, fold, label, then `output` or `p0`, `p1`, …
+    test.parquet         id, member, then the same, once `predict` has run
+    fold-<k>/            curve.csv, tensorboard/, weights-<epoch>.safetensors, last.state (to resume)
 """
 
 import fcntl
@@ -26,7 +26,16 @@ from common.errors import UserError
 from common.files import content_hash, read_json, sha256_of_file, write_json
 from common.recipe import Recipe, recipe_from_dict
 
-PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "albumentations",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,9 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(f"run {self.id} is being worked on by another process; wait for it or stop it") from None
+                raise UserError(
+                    f"run {self.id} is being worked on by another process; wait for it or stop it"
+                ) from None
             yield
 
 
@@ -99,7 +110,13 @@ def open_run(root: Path, competition: str, recipe: Recipe, fingerprint: str, aga
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --runs") from error
-    about = {"competition": competition, "recipe": recipe.to_dict(), "data": fingerprint, "started": now(), "skipped": []}
+    about = {
+        "competition": competition,
+        "recipe": recipe.to_dict(),
+        "data": fingerprint,
+        "started": now(),
+        "skipped": [],
+    }
     write_json(folder / "environment.json", environment())
     write_json(folder / "run.json", about)
     return Run(folder)

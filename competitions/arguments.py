@@ -3,8 +3,8 @@
 import contextlib
 import io
 import re
-from dataclasses import dataclass, field, fields
-from typing import Annotated, TypeVar
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple, TypeVar
 
 import tyro
 
@@ -25,11 +25,10 @@ class Arguments:
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     recipe: Recipe
     options: Options
-    recipe_asked: bool
+    asked: bool
     """Whether a recipe or one of its fields was named, rather than left to the default."""
 
 
@@ -49,7 +48,7 @@ def parse_recipe(competition: Competition, verb: str, words: list[str]) -> Parse
     default = Arguments(recipe=competition.recipes[chosen])
     parsed = parse(Arguments, words, f"python -m competitions {competition.name} {verb} [--recipe NAME]", default)
     given = {word.partition("=")[0].lstrip("-").replace("-", "_") for word in words if word.startswith("--")}
-    return Parsed(parsed.recipe, parsed.options, recipe_asked=bool(name or given & set(FIELDS)))
+    return Parsed(parsed.recipe, parsed.options, asked=bool(name or given & set(FIELDS)))
 
 
 def parse(kind: type[T], words: list[str], program: str, default: T | None = None) -> T:
@@ -90,6 +89,3 @@ def take(words: list[str], option: str) -> tuple[str, list[str]]:
                 raise UserError(f"{option} wants a value")
             return words[index + 1], words[:index] + words[index + 2 :]
     return "", words
-
-
-OPTION_FIELDS = tuple(f.name for f in fields(Options))

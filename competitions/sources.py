@@ -1,7 +1,7 @@
 """Where a command's images and labels come from: the real download, sample data, or a held-out practice test set."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,12 +9,14 @@ import pandas as pd
 from common.competition import Competition
 from common.data import Data, fingerprint, read_data
 from common.errors import UserError
-from common.files import write_atomically
+from common.files import read_json, write_atomically, write_json
 from common.options import Options
 from common.recipe import Recipe
 from common.splits import grouped_folds
+from competitions import load, names
 
 DATA, PRACTICE = Path("data"), Path("data/practice")
+ABOUT, HELD_OUT_MARK = "practice.json", "practice test set: "
 HOLD_OUT_PARTS, HOLD_OUT_SEED = 5, 2019
 
 
@@ -33,6 +35,10 @@ class Source:
     @cached_property
     def train(self) -> pd.DataFrame:
         return self.competition.read_train(self.raw)
+
+    @property
+    def has_test(self) -> bool:
+        return (self.raw / self.competition.sample_submission).is_file()
 
     def test(self) -> pd.DataFrame:
         return self.competition.read_test(self.raw)
@@ -67,7 +73,8 @@ class HeldOut(Source):
         return self.parent.train.loc[self._held_out, ["id", "path"]].reset_index(drop=True)
 
     def write(self) -> None:
-        """The two files that the practice leaderboard needs: its sample submission and its solution."""
+        """What the practice leaderboard needs: whose data these are, a sample submission and the solution."""
+        write_json(self.raw / ABOUT, {"competition": self.competition.name, "slug": self.competition.slug})
         truth = self.parent.train.loc[self._held_out, ["id", "label"]]
         form = self.competition.submission
         sample = pd.DataFrame({form.id_column: truth["id"], form.target_column: 0})
@@ -115,8 +122,27 @@ def arena(raw: Source) -> Source:
     name = f"{raw.competition.name}-{raw.fingerprint}"
     folder = PRACTICE / name
     slug = f"{raw.competition.slug or raw.competition.name}-{raw.fingerprint[:8]}"
-    held_out = HeldOut(
-        replace(raw.competition, slug=slug), folder, "practice test set: ", folder / "solution.csv", parent=raw
-    )
+    held_out = HeldOut(replace(raw.competition, slug=slug), folder, HELD_OUT_MARK, folder / "solution.csv", parent=raw)
     held_out.write()
     return held_out
+
+
+def practice_competition(raw: Source):
+    """The practice leaderboard's side of a source with a solution."""
+    from common.kaggle.practice.competition import PracticeCompetition
+    from common.metrics import evaluate
+
+    competition = raw.competition
+    score = partial(evaluate, competition.metric, classes=len(competition.classes))
+    title = f"{competition.title} ({raw.mark.rstrip(': ')})"
+    return PracticeCompetition(competition.slug or competition.name, title, competition, raw.raw, raw.solution, score)
+
+
+def practice_competitions() -> list:
+    """Every competition's sample data, and every practice test set that was ever held out here."""
+    sources = [sample_source(load(name)) for name in names()]
+    for about in sorted(PRACTICE.glob(f"*/{ABOUT}")):
+        facts, folder = read_json(about), about.parent
+        competition = replace(load(facts["competition"]), slug=facts["slug"])
+        sources.append(Source(competition, folder, HELD_OUT_MARK, folder / "solution.csv"))
+    return [practice_competition(raw) for raw in sources]

@@ -1,60 +1,232 @@
 """What each verb does: reads the raw folder, calls the rooms of `common/` in order, prints what came of it."""
 
-import re
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import numpy as np
 import pandas as pd
-import tyro
 
 from common.competition import Competition
-from common.data import Data, read_data
 from common.errors import UserError
 from common.options import Options
 from common.recipe import Recipe
-from common.run import Run, all_runs, find_run, open_run
+from common.run import Run, all_runs, find_run
 from competitions.arguments import parse, parse_recipe, take
-from competitions.sources import Source, arena, source
+from competitions.sources import DATA, PRACTICE, Source, arena, practice_competition, practice_competitions, source
 
 SUBMISSIONS = Path("submissions")
 
 
 def prepare(competition: Competition, words: list[str]) -> None:
-    from common.train.train import prepared
+    from common.data import prepared
 
-    parsed = parse_recipe(competition, "prepare", words)
-    raw = source(competition, parsed.options)
-    data = raw.data(parsed.recipe)
-    tables = [data.table]
+    recipe, options, _ = parse_recipe(competition, "prepare", words)
+    raw = source(competition, options)
+    tables = [raw.data(recipe).table]
     if raw.has_test:
         tables.append(raw.test().assign(source="test"))
     for table in tables:
-        cache, skipped = prepared(competition, table, parsed.recipe, parsed.options)
+        cache, skipped = prepared(competition, table, recipe, options)
         left_out = f", {len(skipped)} left out" if skipped else ""
-        print(f"{'/'.join(table['source'].unique())}: {len(cache):,} images at {parsed.recipe.input_size} are ready{left_out}")
+        what = " + ".join(table["source"].unique())
+        print(f"{raw.mark}{what}: {len(cache):,} images ready for {recipe.input_size} px{left_out}")
+
+
+def show_augment(competition: Competition, words: list[str]) -> None:
+    from common.augment import NAMES, Policy, contact_sheet
+    from common.images import read_rgb
+
+    recipe, options, _ = parse_recipe(competition, "show-augment", words)
+    raw = source(competition, options)
+    rows = raw.train.groupby("label").head(2).groupby("label", sort=True).head(2)["path"].head(6)
+    policies = [Policy(name, flips=recipe.flips) for name in NAMES]
+    path = options.runs / competition.name / "augmentation.png"
+    contact_sheet([read_rgb(path) for path in rows], policies, (0, 0.5, 1, 2), min(recipe.input_size, 160), path)
+    print(f"{raw.mark}every policy at several strengths: {path}")
 
 
 def train(competition: Competition, words: list[str]) -> None:
-    parsed = parse_recipe(competition, "train", words)
-    train_run(competition, parsed.recipe, source(competition, parsed.options), parsed.options)
+    recipe, options, _ = parse_recipe(competition, "train", words)
+    train_recipe(competition, recipe, source(competition, options), options)
 
 
-def train_run(competition: Competition, recipe: Recipe, raw: Source, options: Options) -> Run:
+def train_recipe(competition: Competition, recipe: Recipe, raw: Source, options: Options) -> Run:
     from common.train import result
-    from common.train import train as train_recipe
+    from common.train import train as train_folds
 
-    run = train_recipe(competition, recipe, raw.data(recipe), options)
+    run = train_folds(competition, recipe, raw.data(recipe), options)
     run.update(source=raw.fingerprint)
     print(f"{raw.mark}run {run.id}: {result(run)}")
     return run
 
 
+def choose_run(
+    competition: Competition, run_id: str, asked: bool, recipe: Recipe, raw: Source, options: Options
+) -> Run:
+    """The run named by id; else the recipe that was asked for, trained if need be; else the best finished run on this
+    data; else the default recipe, trained."""
+    if run_id:
+        return find_run(options.runs, competition.name, run_id)
+    if not asked:
+        runs = [run for run in all_runs(options.runs, competition.name) if run.finished]
+        scored = [
+            run for run in runs if run.about.get("source") == raw.fingerprint and run.metrics["score"] is not None
+        ]
+        if scored:
+            return max(scored, key=lambda run: run.metrics["score"])
+    return train_recipe(competition, recipe, raw, options)
+
+
 def predict(competition: Competition, words: list[str]) -> None:
+    from common.ensemble import predict_run
+
     run_id, words = take(words, "--run")
-    parsed = parse_recipe(competition, "predict", words)
-    raw = source(competition, parsed.options)
-    run = choose_run(competition, run_id, parsed.recipe_asked, parsed.recipe, raw, parsed.options)
-    table = predict_test(competition, run, raw, parsed.options)
-    print(f"{raw.mark}run {run.id}: {table['id'].nunique():,} images predicted in {run.folder / 'test.parquet'}")
+    recipe, options, asked = parse_recipe(competition, "predict", words)
+    raw = source(competition, options)
+    run = choose_run(competition, run_id, asked, recipe, raw, options)
+    table = predict_run(competition, run, raw.test(), options)
+    print(f"{raw.mark}run {run.id}: {table['id'].nunique():,} test images predicted in {run.folder / 'test.parquet'}")
+
+
+@dataclass(frozen=True)
+class BlendArguments:
+    of: tuple[str, ...]
+    """Ids of the runs to average."""
+    how: Literal["mean", "rank"] = "mean"
+    """Average the outputs, or their ranks (for AUC)."""
+    by: tuple[float, ...] = ()
+    """Weights of the runs; empty: equal."""
+    runs: Path = Path("runs")
+    """Folder of the runs."""
+
+
+def blend(competition: Competition, words: list[str]) -> None:
+    from common.ensemble import blend_runs
+    from common.train import result
+
+    asked = parse(BlendArguments, words, f"python -m competitions {competition.name} blend")
+    members = [find_run(asked.runs, competition.name, run_id) for run_id in asked.of]
+    run = blend_runs(competition, members, asked.how, asked.by, asked.runs)
+    print(f"run {run.id} ({asked.how} of {', '.join(asked.of)}): {result(run)}")
+
+
+def submit(competition: Competition, words: list[str]) -> None:
+    from common.kaggle.ledger import Ledger
+    from common.kaggle.submit import refuse_notebook_only
+    from common.kaggle.submit import submit as send
+
+    board, words = take(words, "--leaderboard")
+    run_id, words = take(words, "--run")
+    recipe, options, asked = parse_recipe(competition, "submit", words)
+    raw = source(competition, options)
+    board = choose_leaderboard(board, raw)
+    if board == "practice":
+        raw = arena(raw)
+        competition = raw.competition
+    with leaderboard_client(board, raw) as client:
+        refuse_notebook_only(competition, client)
+        run = choose_run(competition, run_id, asked, recipe, raw, replace(options, again=False))
+        csv = write_submission(competition, run, raw, options)
+        row = send(csv, competition, client, Ledger(), run.id, run.metrics["score"], options.again)
+    print(f"{raw.mark}{row}")
+    if row.state == "failed":
+        raise UserError(f"{board}: submission {row.ref} was refused: {row.error}")
+
+
+def write_submission(competition: Competition, run: Run, raw: Source, options: Options) -> Path:
+    """`submissions/<competition>/<run>.csv`, validated, with its manifest beside it."""
+    from common.decide import Rule
+    from common.ensemble import predict_run
+    from common.predict import members_of
+    from common.submission import validate, write, write_manifest
+
+    ids, members = members_of(predict_run(competition, run, raw.test(), options))
+    rule = Rule.from_dict(run.metrics["rule"])
+    values = rule(members if rule.name == "majority" else members.mean(0))
+    csv = SUBMISSIONS / competition.name / f"{run.id}.csv"
+    write(csv, ids, values, competition, raw.raw)
+    validate(csv, competition, raw.raw / competition.sample_submission)
+    facts = {key: run.metrics[key] for key in ("metric", "score", "interval")}
+    write_manifest(csv, run=run.id, recipe=run.about["recipe"], data=run.fingerprint, cv=facts)
+    return csv
+
+
+def choose_leaderboard(asked: str, raw: Source) -> str:
+    """Kaggle's where there are credentials and real data, else the practice leaderboard."""
+    from common.kaggle.client import has_credentials
+
+    if asked not in ("", "kaggle", "practice"):
+        raise UserError(f"--leaderboard takes kaggle or practice, not '{asked}'")
+    if asked == "kaggle" and raw.solution is not None:
+        raise UserError("sample data goes to the practice leaderboard alone; leave out --leaderboard kaggle")
+    if asked:
+        return asked
+    if raw.solution is not None or not raw.competition.slug:
+        return "practice"
+    if has_credentials():
+        return "kaggle"
+    print("practice: no Kaggle credentials were found, so this goes to the practice leaderboard", flush=True)
+    return "practice"
+
+
+@contextmanager
+def leaderboard_client(board: str, raw: Source | None = None):
+    """Kaggle's client, or one for the practice server at PRACTICE_URL, or for one of our own while this lasts."""
+    from common.kaggle.client import kaggle_client, practice_client
+    from common.kaggle.practice.server import running
+
+    if board == "kaggle":
+        yield kaggle_client()
+    elif url := os.environ.get("PRACTICE_URL"):
+        yield practice_client(url)
+    else:
+        with running([practice_competition(raw)] if raw else practice_competitions(), PRACTICE) as url:
+            yield practice_client(url)
+
+
+def download(competition: Competition, words: list[str]) -> None:
+    from common.kaggle.download import download as fetch
+
+    board, words = take(words, "--leaderboard")
+    options = parse(Options, words, f"python -m competitions {competition.name} download")
+    folder = Path(options.data) if options.data else DATA / competition.name
+    with leaderboard_client(board or "kaggle") as client:
+        fetch(competition, folder, client)
+    print(f"{board or 'kaggle'}: the data of {competition.name} are in {folder}")
+
+
+def runs(competition: Competition, words: list[str]) -> None:
+    options = parse(Options, words, f"python -m competitions {competition.name} runs")
+    rows = []
+    for run in all_runs(options.runs, competition.name):
+        recipe, metrics = run.recipe, run.metrics if run.finished else {"score": None}
+        score = "-" if metrics["score"] is None else f"{metrics['score']:.4f}"
+        interval = "{:.4f}–{:.4f}".format(*metrics["interval"]) if metrics["score"] is not None else "-"
+        state = "finished" if run.finished else "unfinished"
+        rows.append((run.id, score, interval, state, recipe.backbone, recipe.input_size, recipe.augment, recipe.loss))
+    names = ("run", "cv", "95% interval", "state", "backbone", "px", "augment", "loss")
+    print(pd.DataFrame(rows, columns=names).to_string(index=False) if rows else f"no runs of {competition.name} yet")
+
+
+def ledger(competition: Competition, words: list[str]) -> None:
+    from common.kaggle.ledger import Ledger, table
+
+    parse(Options, words, f"python -m competitions {competition.name} ledger")
+    rows = Ledger().rows(competition.name)
+    print(table(rows) if rows else f"nothing of {competition.name} was submitted yet")
+
+
+@dataclass(frozen=True)
+class PracticeArguments:
+    port: int = 7777
+    """Port on 127.0.0.1."""
+
+
+def practice(words: list[str]) -> None:
+    """Serve the practice leaderboard until it is stopped."""
+    from common.kaggle.practice.server import serve
+
+    port = parse(PracticeArguments, words, "python -m competitions practice").port
+    serve(practice_competitions(), PRACTICE, port)

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from common.feed import Feed
 from safetensors.torch import save_file
 from timm.utils import ModelEmaV3
 from torchvision.transforms.v2 import CutMix, MixUp
 
 from common.errors import UserError
+from common.feed import Feed
 from common.files import write_atomically, write_text
 from common.models import Network
 from common.predict import predict_outputs

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from common.augment import Policy, evaluation_transform
+from common.augment import Policy
 from common.competition import Competition
-from common.data import Data
+from common.data import Data, prepared
 from common.decide import fit_rule, nested
 from common.errors import UserError
 from common.feed import Feed
@@ -18,12 +18,11 @@ from common.files import write_atomically, write_json
 from common.metrics import METRICS, bootstrap_interval, evaluate
 from common.models import Network, build
 from common.options import Options
-from common.predict import from_table, predict_members, to_table
-from common.prepare import concatenate, prepare
+from common.outputs import activate, check_loss, outputs_of, targets_of
+from common.predict import evaluation_feed, from_table, predict_members, to_table
 from common.recipe import Recipe
 from common.run import Run, now, open_run
 from common.train.fold import Fold
-from common.train.losses import activate, check_loss, outputs_of, targets_of
 
 NEEDS_HELD_OUT = ("thresholds", "prevalence")
 
@@ -66,7 +65,8 @@ def result(run: Run) -> str:
     if metrics["score"] is None:
         return "nothing was held out, so there is no score"
     low, high = metrics["interval"]
-    return f"{metrics['metric']} {metrics['score']:.4f} (95% interval {low:.4f} to {high:.4f}) on {metrics['n']:,} held-out images"
+    interval = f"95% interval {low:.4f} to {high:.4f}"
+    return f"{metrics['metric']} {metrics['score']:.4f} ({interval}) on {metrics['n']:,} held-out images"
 
 
 class Session:
@@ -81,26 +81,24 @@ class Session:
         self.labels = self.data.table["label"].to_numpy()
         self.activate = partial(activate, recipe=recipe, task=competition.task)
 
-    def network(self, weights: bool) -> Network:
+    def network(self) -> Network:
         """A fresh network: the head's first values depend on the seed alone."""
         torch.manual_seed(self.recipe.seed)
-        outputs = outputs_of(self.recipe, self.competition.task, len(self.competition.classes))
-        return build(self.recipe, outputs, weights)
+        return build(self.recipe, outputs_of(self.recipe, self.competition.task, len(self.competition.classes)))
 
-    def feed(self, rows: np.ndarray, training: bool) -> Feed:
+    def training_feed(self, rows: np.ndarray) -> Feed:
         recipe, size = self.recipe, self.recipe.input_size
-        policy = Policy(recipe.augment, recipe.strength, recipe.flips)
         return Feed(
             self.cache,
             rows,
             size,
-            policy.transform(size) if training else evaluation_transform(size),
+            Policy(recipe.augment, recipe.strength, recipe.flips).transform(size),
             batch_size=recipe.batch_size,
             seed=recipe.seed,
             workers=self.options.feed_workers(),
             device=self.device,
-            shuffle=training,
-            drop_last=training and len(rows) >= recipe.batch_size,
+            shuffle=True,
+            drop_last=len(rows) >= recipe.batch_size,
         )
 
     def train_fold(self, fold: int) -> None:
@@ -113,58 +111,38 @@ class Session:
         train_rows, rows = self.data.train_rows(fold), self.data.valid_rows(fold)
         say(f"run {self.run.id} {folder.name}: {len(train_rows):,} images to train on, {len(rows):,} held out")
         targets = targets_of(self.labels, recipe, self.competition.task, len(self.competition.classes))
-        with self.feed(train_rows, training=True) as feed, self.feed(rows, training=False) as valid:
+        with self.training_feed(train_rows) as feed, evaluation_feed(self.cache, rows, recipe, self.options) as valid:
             held_out = valid if len(rows) else None
             score = partial(epoch_score, self.competition, self.labels[rows])
-            worker = Fold(
-                self.network(weights=True), recipe, feed, targets, folder, self.device, self.activate, held_out, score
-            )
+            worker = Fold(self.network(), recipe, feed, targets, folder, self.device, self.activate, held_out, score)
             worker.run()
             if held_out:
-                outputs = self.predict(worker.weights_files(), valid, f"predict {folder.name}").mean(0)
+                files, what = worker.weights_files(), f"predict {folder.name}"
+                outputs = predict_members(self.competition, recipe, files, valid, self.device, what).mean(0)
                 oof = to_table(table["id"].to_numpy()[rows], outputs, fold=fold, label=self.labels[rows])
                 write_atomically(predictions, lambda temporary: oof.to_parquet(temporary, index=False))
         (folder / "last.state").unlink(missing_ok=True)
         write_json(folder / "done", {"weights": [file.name for file in worker.weights_files()]})
 
-    def predict(self, weights: list[Path], feed: Feed, what: str) -> np.ndarray:
-        network = self.network(weights=False)
-        return predict_members(network, weights, feed, self.device, self.activate, self.recipe.tta, what)
-
     def fold_folder(self, fold: int) -> Path:
         return self.run.folder / f"fold-{fold}"
 
     def finish(self) -> None:
-        """Out-of-fold table, metric with interval (decisions nested over folds), and the rule fitted for the test set."""
+        """Out-of-fold table, metric with interval (decisions nested over folds), and the rule for the test set."""
         files = [self.fold_folder(fold) / "out_of_fold.parquet" for fold in self.data.folds]
         tables = [pd.read_parquet(file) for file in files if file.is_file()]
         metrics = {"metric": self.competition.metric, "score": None, "interval": None, "n": 0, "folds": {}}
         if tables:
             out_of_fold = pd.concat(tables, ignore_index=True)
-            write_atomically(self.run.folder / "out_of_fold.parquet", lambda path: out_of_fold.to_parquet(path, index=False))
+            write_atomically(
+                self.run.folder / "out_of_fold.parquet", lambda path: out_of_fold.to_parquet(path, index=False)
+            )
             groups = self.data.table.set_index("id")["group"] if "group" in self.data.table else None
             metrics |= score_out_of_fold(self.competition, self.recipe, out_of_fold, groups)
         else:
             metrics["rule"] = fit_rule(self.recipe.decision, None, None, len(self.competition.classes)).to_dict()
         self.run.update(finished=now())
         write_json(self.run.folder / "metrics.json", metrics)
-
-
-def prepared(competition: Competition, table: pd.DataFrame, recipe: Recipe, options: Options):
-    """The caches of a table's sources, joined in its order, and the list of skipped (id, path, reason)."""
-    caches = [
-        prepare(
-            rows[["id", "path"]],
-            f"{competition.name}-{source}",
-            recipe.input_size,
-            options.cache,
-            format=options.cache_format,
-            skip_bad=options.skip_bad,
-        )
-        for source, rows in table.groupby("source", sort=False)
-    ]
-    skipped = [tuple(entry) for cache in caches for entry in cache.skipped]
-    return concatenate(caches), skipped
 
 
 def epoch_score(competition: Competition, labels: np.ndarray, outputs: np.ndarray) -> float:

@@ -1,0 +1,65 @@
+# Every target is one line of what it does. `make help` lists them. Recipe fields go in ARGS="…", data in DATA=….
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+COMPETITIONS := $(patsubst competitions/%/__init__.py,%,$(wildcard competitions/*/__init__.py))
+VERBS := download prepare show-augment train predict blend submit runs ledger
+FORWARD = $(if $(DATA),--data $(DATA)) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format practice requirements bench-feed bench-train
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo '  make <name>-<verb> [DATA=folder|sample] [ARGS="--field value …"]'
+	@echo '       names: $(COMPETITIONS)'
+	@echo '       verbs: $(VERBS)'
+
+setup: $(VENV)/.synced  ## make .venv with everything in requirements.txt
+
+$(VENV)/.synced: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=" >&2; exit 2; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/uv || $(PY) -m pip install -q --disable-pip-version-check uv
+	@$(VENV)/bin/uv pip sync -q --python $(PY) --require-hashes requirements.txt
+	@touch $@
+
+demo: aptos-submit-sample  ## the whole way for APTOS on sample data, to a practice score
+
+.PHONY: aptos-submit-sample
+aptos-submit-sample: setup
+	@$(PY) -m competitions aptos submit --data sample $(ARGS)
+
+test: setup lint  ## install, lint, and run the quick tests
+	@$(PY) -m pytest -q -m "not slow"
+
+test-slow: setup  ## run the slow tests
+	@$(PY) -m pytest -q -m slow
+
+lint: setup  ## ruff: lint and format check
+	@$(VENV)/bin/ruff check -q .
+	@$(VENV)/bin/ruff format -q --check .
+
+format: setup  ## ruff: fix and format
+	@$(VENV)/bin/ruff check -q --fix .
+	@$(VENV)/bin/ruff format -q .
+
+practice: setup  ## serve the practice leaderboard on PORT (7777)
+	@$(PY) -m competitions practice $(if $(PORT),--port $(PORT))
+
+bench-feed: setup  ## images/s of the feed beside timm's and torchvision's loaders
+	@$(PY) benchmarks/bench_feed.py $(ARGS)
+
+bench-train: setup  ## images/s of training beside the same step on one fixed batch
+	@$(PY) benchmarks/bench_train.py $(ARGS)
+
+requirements: setup  ## compile requirements.in to requirements.txt with hashes
+	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
+
+define competition_target
+.PHONY: $(1)-$(2)
+$(1)-$(2): setup
+	@$$(PY) -m competitions $(1) $(2) $$(FORWARD)
+endef
+$(foreach name,$(COMPETITIONS),$(foreach verb,$(VERBS),$(eval $(call competition_target,$(name),$(verb)))))

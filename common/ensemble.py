@@ -1,0 +1,72 @@
+"""A blend of runs is a run: averaged out-of-fold and test outputs, with its own score and decision rule."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.blend import align, rank_mean, weighted_mean
+from common.competition import Competition
+from common.data import fingerprint
+from common.errors import UserError
+from common.files import content_hash, write_atomically, write_json
+from common.options import Options
+from common.predict import from_table, members_of, predict_test, to_table
+from common.run import Run, environment, find_run, now
+from common.train.train import score_out_of_fold
+
+AVERAGES = {"mean": weighted_mean, "rank": rank_mean}
+
+
+def blend_runs(competition: Competition, members: Sequence[Run], how: str, weights: Sequence[float], root: Path) -> Run:
+    """The run that averages `members`: `how` is 'mean' of the outputs or 'rank', of their ranks.
+
+    Raises:
+        UserError: fewer than two runs, an unfinished one, other data or other held-out rows, or wrong weights.
+    """
+    if len(members) < 2:
+        raise UserError("a blend needs two runs or more: --of RUN RUN …")
+    for run in members:
+        if not (run.folder / "out_of_fold.parquet").is_file():
+            raise UserError(f"run {run.id} has no out-of-fold predictions; finish it first")
+    if len({run.about.get("source", run.fingerprint) for run in members}) > 1:
+        raise UserError(f"runs {', '.join(run.id for run in members)} were not trained on the same data")
+    recipe = {"of": [run.id for run in members], "how": how, "by": list(weights) or [1.0] * len(members)}
+    folder = root / competition.name / f"blend-{content_hash(recipe)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    first = members[0]
+    about = {"competition": competition.name, "recipe": first.about["recipe"], "blend": recipe, "skipped": []}
+    about |= {"data": first.fingerprint, "source": first.about.get("source"), "started": now()}
+    write_json(folder / "environment.json", environment())
+    write_json(folder / "run.json", about)
+    tables = align([pd.read_parquet(run.folder / "out_of_fold.parquet") for run in members])
+    outputs = average(recipe, [from_table(table) for table in tables])
+    labels = {name: tables[0][name].to_numpy() for name in ("fold", "label")}
+    table = to_table(tables[0]["id"].to_numpy(), outputs, **labels)
+    write_atomically(folder / "out_of_fold.parquet", lambda path: table.to_parquet(path, index=False))
+    metrics = {"metric": competition.metric, **score_out_of_fold(competition, first.recipe, table, groups=None)}
+    write_json(folder / "metrics.json", metrics)
+    return Run(folder)
+
+
+def average(recipe: dict, outputs: Sequence[np.ndarray]) -> np.ndarray:
+    return AVERAGES[recipe["how"]](np.stack(outputs), recipe["by"])
+
+
+def predict_run(competition: Competition, run: Run, test: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """`test.parquet` of a run or of a blend of runs; see `common.predict.predict_test`."""
+    recipe = run.about.get("blend")
+    if recipe is None:
+        return predict_test(competition, run, test, options)
+    root = run.folder.parent.parent
+    members = [find_run(root, competition.name, run_id) for run_id in recipe["of"]]
+    outputs = []
+    for member in members:
+        ids, parts = members_of(predict_test(competition, member, test, replace(options, again=False)))
+        outputs.append(parts.mean(0))
+    table = to_table(ids, average(recipe, outputs), member=0)
+    write_atomically(run.folder / "test.parquet", lambda path: table.to_parquet(path, index=False))
+    run.update(test=fingerprint(test))
+    return table
