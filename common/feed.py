@@ -1,0 +1,196 @@
+"""Cache → batches on the device: uint8, augmented in worker processes, the same whatever their number.
+
+Order and augmentation are functions of (seed, epoch, row) alone. So a run with eight workers equals one with none, and
+a run that was killed in the middle of an epoch goes on with exactly the batches that were left.
+
+Workers write their images into a few batches of shared memory that are used again and again. A fresh one for every
+batch, as a DataLoader does it, costs as much as the augmentation: its pages have to be zeroed and mapped, twice. Being
+anonymous, this memory is not bounded by the size of /dev/shm either, which containers keep small.
+"""
+
+import math
+import mmap
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from common.errors import UserError
+
+Transform = Callable[[np.ndarray, int], np.ndarray]
+Plan = list[tuple[np.ndarray, np.ndarray]]
+"""(rows, seeds) of each batch to come."""
+
+AHEAD = 2
+"""Batches that each worker makes in advance."""
+
+
+class Feed:
+    """Batches of the images `rows` of a cache.
+
+    Args:
+        cache: `cache[row]` → uint8 (H, W, C); see `common.cache`.
+        rows: int (n,), positions in the cache; what is yielded beside the images.
+        size: side of the square images.
+        transform: (image uint8 (H, W, C), seed in [0, 2**63)) → uint8 (size, size, C).
+        batch_size: images a batch.
+        seed: of order and augmentation.
+        workers: processes; 0 works in this one.
+        device: where the batches go; to a GPU through pinned memory, so that the copy does not wait for it.
+        shuffle: a new order every epoch, in place of the order of `rows`.
+        drop_last: leave out a last batch that is not full.
+
+    The workers start with the first epoch and stay until `close()` or the end of the `with` block. One epoch at a time.
+    """
+
+    def __init__(
+        self,
+        cache,
+        rows: np.ndarray,
+        size: int,
+        transform: Transform,
+        batch_size: int,
+        seed: int,
+        workers: int = 1,
+        device: torch.device | str = "cpu",
+        shuffle: bool = True,
+        drop_last: bool = False,
+    ) -> None:
+        self.cache, self.rows, self.size, self.transform = cache, np.asarray(rows, dtype=np.int64), size, transform
+        self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
+        self.workers, self.device = workers, torch.device(device)
+        self._loader: DataLoader | None = None
+        self._keys: Keys | None = None
+        self._slots: torch.Tensor | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        steps = len(self.rows) / self.batch_size
+        return math.floor(steps) if self.drop_last else math.ceil(steps)
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of an epoch from `first_step` on.
+
+        Yields:
+            images uint8 (B, C, size, size), in channels-last memory, and rows int64 (B,), both on the device and both
+            the caller's to keep.
+
+        Raises:
+            UserError: a worker process died.
+        """
+        plan = self._plan(epoch, first_step)
+        if not plan:
+            return
+        if self._loader is None:
+            self._start()
+        self._keys.plan = plan
+        for (rows, _), slot in zip(plan, self._slots_made(), strict=True):
+            images = self._on_device(self._slots[slot, : len(rows)])
+            self._keys.free.append(slot)
+            yield images.permute(0, 3, 1, 2), self._on_device(torch.from_numpy(rows))
+
+    def close(self) -> None:
+        """End the workers. A later epoch starts new ones."""
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()  # at once, also where somebody still holds a half-read epoch
+        self._loader = self._keys = self._slots = None
+
+    def __enter__(self) -> "Feed":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _plan(self, epoch: int, first_step: int) -> Plan:
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.rows) if self.shuffle else self.rows
+        seeds = image_seeds(self.seed, epoch, order)
+        starts = range(first_step * self.batch_size, self.steps_per_epoch * self.batch_size, self.batch_size)
+        return [(order[i : i + self.batch_size], seeds[i : i + self.batch_size]) for i in starts]
+
+    def _start(self) -> None:
+        slots = AHEAD * self.workers + 1  # those in the making, and the one that is copied out
+        channels = self.cache[int(self.rows[0])].shape[2]
+        self._slots = shared_memory((slots, self.batch_size, self.size, self.size, channels))
+        self._keys = Keys(slots)
+        self._loader = DataLoader(
+            Batches(self.cache, self.transform, self._slots.numpy()),
+            batch_size=None,
+            sampler=self._keys,
+            num_workers=self.workers,
+            worker_init_fn=begin,
+            persistent_workers=self.workers > 0,
+            prefetch_factor=AHEAD if self.workers else None,
+            multiprocessing_context="fork" if self.workers else None,
+            generator=torch.Generator(),  # else every epoch would draw from the global one
+        )
+
+    def _slots_made(self) -> Iterator[int]:
+        try:
+            yield from self._loader
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker (pid"):  # what torch says of a process, not of an exception
+                raise
+            self.close()
+            raise UserError(f"a worker of the feed died: {error} (out of memory?); --workers N takes fewer") from error
+
+    def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A copy on the device. The pinned memory between is kept by torch until the device has read it."""
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.clone().to(self.device)
+
+
+def image_seeds(seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
+    """uint64 (n,), below 2**63: a hash of (seed, epoch, row) for each of `rows`, by SplitMix64's finalizer (Steele, Lea
+    and Flood, "Fast splittable pseudorandom number generators", 2014)."""
+    start = np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)
+    x = start + (rows.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))) >> np.uint64(1)
+
+
+def shared_memory(shape: tuple[int, ...]) -> torch.Tensor:
+    """uint8 of `shape`, in memory that forked processes share."""
+    return torch.frombuffer(mmap.mmap(-1, math.prod(shape)), dtype=torch.uint8).view(shape)
+
+
+class Keys(Sampler):
+    """What the workers are asked for: (slot, rows, seeds) of the batches to come. A slot is not handed out again before
+    its batch was copied; a new epoch begins when no worker has work left of the last one."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.plan: Plan = []
+        self.free: deque[int] = deque()
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        self.free = deque(range(self.slots))
+        for rows, seeds in self.plan:
+            yield self.free.popleft(), rows, seeds
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+
+class Batches(Dataset):
+    """(slot, rows, seeds) → slot, which then holds the batch."""
+
+    def __init__(self, cache, transform: Transform, slots: np.ndarray) -> None:
+        self.cache, self.transform, self.slots = cache, transform, slots
+
+    def __getitem__(self, key: tuple[int, np.ndarray, np.ndarray]) -> int:
+        slot, rows, seeds = key
+        for i, (row, seed) in enumerate(zip(rows.tolist(), seeds.tolist(), strict=True)):
+            self.slots[slot, i] = self.transform(self.cache[row], seed)
+        return slot
+
+
+def begin(worker: int) -> None:
+    """Set up a worker: the cores are shared out by process."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
