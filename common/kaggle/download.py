@@ -1,4 +1,4 @@
-"""The competition's data: downloaded by the official client, which resumes, and unpacked without trusting the archive."""
+"""The competition's data: fetched by the official client, which resumes, and unpacked without trusting the archive."""
 
 import shutil
 import stat
@@ -36,14 +36,16 @@ def download(competition: Competition, folder: Path, client: Client) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         size = _size(client, slug)
         there = archive.stat().st_size if archive.exists() else 0
-        # Images do not get smaller in a zip: unpacked they take as much again.
-        check_space(folder, 2 * size - there, f"'{slug}' from {client.leaderboard}")
+        if there < size:  # images do not get smaller in a zip: unpacked they take as much again
+            check_space(folder, 2 * size - there, f"'{slug}' from {client.leaderboard}")
         with _watched(archive, size, f"{client.leaderboard}: downloading '{slug}'"):
             client.call(lambda api: api.competition_download_files(slug, path=str(folder), quiet=True), slug)
         unpack(archive, folder)
         archive.unlink()
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror or error}; free some space or mend it") from error
+    except ValueError as error:
+        raise UserError(f"{archive} did not come whole ({error}): run the same command again") from error
     write_json(done, {"leaderboard": client.leaderboard, "slug": slug, "bytes": size})
     print(f"{client.leaderboard}: '{slug}' is in {folder}", flush=True)
     return folder

@@ -10,6 +10,13 @@ from urllib3.exceptions import NewConnectionError
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0
 
+PASSING = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.InvalidJSONError,  # a gateway's page in the name of JSON, before the client looks at its status
+)
+
 
 class UploadFailed(requests.ConnectionError):
     """The official client answers a failed upload with a message and raises nothing: this is raised instead."""
@@ -21,7 +28,7 @@ def is_transient(error: requests.RequestException, leaderboard: str) -> bool:
         return error.response.status_code == 429 or error.response.status_code >= 500
     if leaderboard == "practice" and _refused(error):
         return False
-    return isinstance(error, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError)
+    return isinstance(error, PASSING)
 
 
 def pause(error: requests.RequestException, attempt: int) -> float | None:

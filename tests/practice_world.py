@@ -1,0 +1,54 @@
+"""A tiny competition with a raw folder and a hidden solution, for the tests of the practice leaderboard."""
+
+from pathlib import Path
+
+import numpy as np
+
+from common.competition import Competition, SubmissionFormat
+from common.errors import UserError
+from common.kaggle.practice.competition import PracticeCompetition
+
+IDS = [f"{number:03}" for number in range(40)]
+LABELS = np.array([number % 3 for number in range(40)])
+
+
+def accuracy(labels: np.ndarray, values: np.ndarray) -> float:
+    if len(labels) == 0:
+        raise UserError("accuracy of nothing is undefined")
+    return float((labels == values).mean())
+
+
+def competition(takes: str = "csv") -> Competition:
+    unused = lambda *_: None  # noqa: E731
+    return Competition(
+        name="tiny",
+        title="Tiny",
+        task="multiclass",
+        classes=("a", "b", "c"),
+        metric="accuracy",
+        takes=takes,
+        submission=SubmissionFormat("id", "label", "class"),
+        read_train=unused,
+        read_test=unused,
+        paper_split=unused,
+        make_sample=unused,
+        recipes={},
+        slug="tiny-challenge",
+    )
+
+
+def practice_competition(folder: Path, takes: str = "csv") -> PracticeCompetition:
+    """Its raw folder is `folder/raw`, and its solution lies in it, where it must not be found."""
+    raw = folder / "raw"
+    (raw / "train_images").mkdir(parents=True)
+    (raw / "train_images" / "x 1.png").write_bytes(bytes(range(256)) * 400)
+    (raw / "names.json").write_text('{"code": 404, "message": "not an error"}')
+    (raw / "sample_submission.csv").write_text("id,label\n" + "".join(f"{id},0\n" for id in IDS))
+    pairs = zip(IDS, LABELS, strict=True)
+    (raw / "solution.csv").write_text("id,label\n" + "".join(f"{id},{label}\n" for id, label in pairs))
+    return PracticeCompetition("tiny-challenge", "Tiny", competition(takes), raw, raw / "solution.csv", accuracy)
+
+
+def submission(path: Path, labels: np.ndarray = LABELS) -> Path:
+    path.write_text("id,label\n" + "".join(f"{id},{label}\n" for id, label in zip(IDS, labels, strict=True)))
+    return path

@@ -1,0 +1,424 @@
+"""Submitting: once, found again after a lost answer, refused in one line, and written down."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+from practice_world import LABELS, competition, practice_competition, submission
+
+from common.errors import UserError
+from common.files import sha256_of_file
+from common.kaggle import client as clients
+from common.kaggle import reasons
+from common.kaggle import submit as submitting
+from common.kaggle.client import Client, has_credentials, kaggle_client, practice_client
+from common.kaggle.ledger import Ledger, table
+from common.kaggle.practice.server import running
+from common.kaggle.practice.store import Store
+from common.kaggle.submit import mark, submit
+
+ROOT = Path(__file__).resolve().parents[1]
+SLUG = "tiny-challenge"
+SECRET = "KGAT_0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def no_credentials_of_this_machine(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(reasons, "FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.sqlite")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def client(tmp_path, state):
+    with running([practice_competition(tmp_path)], state) as url:
+        yield practice_client(url)
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    return submission(tmp_path / "run1.csv")
+
+
+def test_a_submission_comes_back_with_its_scores_and_stands_in_the_ledger(client, ledger, csv, capsys):
+    row = submit(csv, competition(), client, ledger, run_id="run1", cv_score=0.97)
+    assert (row.state, row.public_score, row.private_score, row.cv_score) == ("scored", 1.0, 1.0, 0.97)
+    assert row.description == f"run run1 sha {sha256_of_file(csv)[:12]}"
+    assert ledger.rows("tiny") == [row] == [ledger.best("tiny", "practice")]
+    lines = [*capsys.readouterr().out.splitlines(), str(row), *table(ledger.rows()).splitlines()[1:]]
+    assert len(lines) == 3
+    assert all(line.startswith("practice") for line in lines)
+
+
+def test_the_same_bytes_are_not_sent_again_unless_asked(client, ledger, state, csv, tmp_path):
+    first = submit(csv, competition(), client, ledger, run_id="run1")
+    elsewhere = practice_client("http://127.0.0.1:9")
+    assert submit(csv, competition(), elsewhere, ledger, run_id="run1") == first
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(csv.read_bytes())
+    assert submit(copy, competition(), elsewhere, ledger, run_id="run2") == first
+    second = submit(csv, competition(), client, ledger, run_id="run1", again=True)
+    assert (first.ref, second.ref) == (1, 2)
+    assert len(Store(state).submissions(SLUG)) == len(ledger.rows()) == 2
+
+
+def test_a_lost_answer_is_found_by_its_mark_and_nothing_is_sent_twice(client, ledger, state, csv):
+    row = submit(csv, competition(), client, ledger, run_id="run1")
+    ledger.update(row, state="built", ref=None, public_score=None)  # as if killed before the answer was written down
+    found = submit(csv, competition(), client, ledger, run_id="run1")
+    assert (found.id, found.ref, found.state) == (row.id, row.ref, "scored")
+    assert len(Store(state).submissions(SLUG)) == 1
+
+
+def test_an_answer_that_is_lost_on_the_way_is_looked_for_before_the_next_try(client, ledger, state, csv, monkeypatch):
+    whole, calls = client.api.competition_submit, []
+
+    def submit_and_lose_the_answer(*arguments, **options):
+        calls.append(whole(*arguments, **options))
+        raise requests.ConnectionError("connection reset by peer")
+
+    monkeypatch.setattr(client.api, "competition_submit", submit_and_lose_the_answer)
+    row = submit(csv, competition(), client, ledger, run_id="run1")
+    assert (row.state, row.ref) == ("scored", calls[0].ref)
+    assert len(calls) == len(Store(state).submissions(SLUG)) == 1
+
+
+def test_a_lost_answer_of_a_repeated_submission_is_not_taken_for_the_first(client, ledger, state, csv):
+    first = submit(csv, competition(), client, ledger, run_id="run1")
+    second = submit(csv, competition(), client, ledger, run_id="run1", again=True)
+    ledger.update(second, state="built", ref=None)
+    found = submit(csv, competition(), client, ledger, run_id="run1")
+    assert (found.id, found.ref) == (second.id, second.ref) != (first.id, first.ref)
+    assert len(Store(state).submissions(SLUG)) == 2
+
+
+def test_a_submission_without_a_score_is_waited_for_and_not_sent_again(client, ledger, state, csv):
+    row = submit(csv, competition(), client, ledger, run_id="run1")
+    ledger.update(row, state="submitted", public_score=None)
+    Store(state).finish(row.ref, "PENDING")
+    with pytest.raises(UserError, match=r"practice: submission 1 .* no score after .*same command again"):
+        submit(csv, competition(), client, ledger, run_id="run1", patience=0.3)
+    Store(state).finish(row.ref, "COMPLETE", scores=(0.5, 0.25))
+    row = submit(csv, competition(), client, ledger, run_id="run1")
+    assert (row.state, row.public_score, row.private_score) == ("scored", 0.5, 0.25)
+
+
+def test_a_submission_that_is_not_known_yet_is_pending(client, ledger, state, csv, monkeypatch):
+    row = submit(csv, competition(), client, ledger, run_id="run1")
+    ledger.update(row, state="submitted", ref=99)
+    with pytest.raises(UserError, match="does not know submission 99"):
+        submit(csv, competition(), client, ledger, run_id="run1", patience=0.2)
+    late = threading.Timer(0.3, lambda: ledger_of_the_server(state, "UPDATE submissions SET ref = 99"))
+    late.start()
+    assert submit(csv, competition(), client, ledger, run_id="run1").state == "scored"
+    late.join()
+
+
+def ledger_of_the_server(state: Path, statement: str) -> None:
+    with Store(state).database.transaction() as connection:
+        connection.execute(statement)
+
+
+def test_a_refused_file_is_a_failed_row_with_the_reason_and_is_not_sent_again(client, ledger, state, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("id,label\n000,9\n")
+    row = submit(bad, competition(), client, ledger, run_id="run1")
+    assert (row.state, row.public_score) == ("failed", None)
+    assert row.error.startswith("bad.csv misses ids")
+    assert str(row).startswith("practice: tiny submission 1 of run run1: cv -, refused: bad.csv misses ids")
+    assert submit(bad, competition(), client, ledger, run_id="run1") == row
+    assert len(Store(state).submissions(SLUG)) == 1
+
+
+def test_a_spent_day_is_said_before_anything_is_uploaded_and_the_next_day_sends(client, ledger, state, tmp_path):
+    for number in range(5):
+        labels = LABELS.copy()
+        labels[number] = (labels[number] + 1) % 3
+        submit(submission(tmp_path / f"{number}.csv", labels), competition(), client, ledger, run_id=str(number))
+    last = submission(tmp_path / "last.csv")
+    with pytest.raises(UserError, match=r"practice: today's 5 submissions to .* are spent: .*midnight UTC"):
+        submit(last, competition(), client, ledger, run_id="last")
+    assert len(list((state / "uploads").iterdir())) == 5
+    ledger_of_the_server(state, "UPDATE submissions SET created = '2020-01-01T00:00:00.000'")
+    assert submit(last, competition(), client, ledger, run_id="last").state == "scored"
+    assert len(ledger.rows()) == 6
+
+
+def test_no_practice_server_is_one_line_that_says_how_to_start_one(ledger, csv):
+    with pytest.raises(UserError, match=r"no practice server at http://127.0.0.1:9: start one with `make practice`"):
+        submit(csv, competition(), practice_client("http://127.0.0.1:9"), ledger, run_id="run1")
+
+
+def test_a_missing_file_is_named(ledger, tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.csv does not exist"):
+        submit(tmp_path / "nowhere.csv", competition(), practice_client(), ledger, run_id="run1")
+
+
+def test_a_notebook_competition_is_refused_by_kaggle_and_taken_by_the_practice_leaderboard(client, ledger, csv):
+    with pytest.raises(UserError, match=r"takes notebooks only on Kaggle.*not built yet.*`--leaderboard practice`"):
+        submit(csv, competition(takes="notebook"), kaggle_client(), ledger, run_id="run1")
+    with pytest.raises(UserError, match="tiny has no Kaggle competition"):
+        submit(csv, competition(takes="practice"), kaggle_client(), ledger, run_id="run1")
+    assert submit(csv, competition(takes="notebook"), client, ledger, run_id="run1").state == "scored"
+
+
+def test_kaggle_without_credentials_says_where_to_put_them(ledger, csv, capfd):
+    with pytest.raises(UserError, match=r"KAGGLE_API_TOKEN.*access_token.*kaggle auth login"):
+        submit(csv, competition(), kaggle_client(), ledger, run_id="run1")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("file", ["access_token", "access_token.txt", "kaggle.json", "credentials.json"])
+def test_credentials_are_found_in_files(file, tmp_path):
+    assert not has_credentials()
+    (tmp_path / "home" / ".kaggle").mkdir(parents=True)
+    (tmp_path / "home" / ".kaggle" / file).write_text("x")
+    assert has_credentials()
+
+
+def test_credentials_are_found_in_the_environment(monkeypatch):
+    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+    assert not has_credentials()
+    monkeypatch.setenv("KAGGLE_KEY", "x")
+    assert has_credentials()
+    monkeypatch.delenv("KAGGLE_KEY")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
+    assert has_credentials()
+
+
+def test_asking_for_credentials_imports_no_client():
+    code = "import sys, common.kaggle.client as c; c.has_credentials(); print('kaggle' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """A server at the edge of the world, which answers as it is told and notes what it is sent."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.server.seen.append(self.headers.get("Authorization"))
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, headers, body = self.server.answers.pop(0) if self.server.answers else (200, {}, b"{}")
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": len(body), **headers}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def scripted():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
+    server.answers, server.seen = [], []
+    thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def as_kaggle(server) -> Client:
+    """The official client with a user's token, on a server that plays Kaggle."""
+    api = practice_client(f"http://127.0.0.1:{server.server_port}").api
+    api.config_values = {"username": "someone", "token": SECRET}
+    return Client("kaggle", "https://api.kaggle.com", lambda: api)
+
+
+def ask(client: Client):
+    return client.call(lambda api: api.competition_submissions(SLUG), SLUG)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_server_in_trouble_is_asked_again(scripted, status):
+    scripted.answers += [(status, {"Content-Type": "text/html"}, b"busy")] * 3
+    assert ask(as_kaggle(scripted)) == []
+    assert len(scripted.seen) == 4
+
+
+def test_a_server_that_stays_in_trouble_is_given_up(scripted):
+    scripted.answers += [(503, {"Content-Type": "text/html"}, b"busy")] * 50
+    with pytest.raises(UserError, match=r"Kaggle is in trouble \(503\)"):
+        ask(as_kaggle(scripted))
+    assert len(scripted.seen) == clients.ATTEMPTS
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again(scripted):
+    scripted.answers += [(502, {}, b"<html>"), (200, {}, b"")]
+    assert ask(as_kaggle(scripted)) == []
+
+
+def test_retry_after_is_honoured_and_an_endless_wait_is_refused(scripted, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(clients.time, "sleep", pauses.append)
+    date = formatdate(time.time() + 100, usegmt=True)
+    scripted.answers += [(429, {"Retry-After": "7"}, b"{}"), (429, {"Retry-After": date}, b"{}")]
+    ask(as_kaggle(scripted))
+    assert 7 <= pauses[0] <= 8
+    assert 97 <= pauses[1] <= 101
+    scripted.answers += [(429, {"Retry-After": "86400"}, b"{}")]
+    with pytest.raises(UserError, match="slow down"):
+        ask(as_kaggle(scripted))
+    assert len(pauses) == 2
+
+
+def test_pauses_grow_and_are_jittered(monkeypatch):
+    monkeypatch.setattr(reasons, "FIRST_PAUSE", 1.0)
+    broken = requests.ConnectionError("reset")
+    for attempt in range(1, 6):
+        pauses = [reasons.pause(broken, attempt) for _ in range(50)]
+        assert 0.5 * 2 ** (attempt - 1) <= min(pauses) < max(pauses) <= 1.5 * 2 ** (attempt - 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (400, "Kaggle refuses 'tiny-challenge' (400): the reason"),
+        (401, "make a new token at https://www.kaggle.com/settings/api"),
+        (403, "accept the rules at https://www.kaggle.com/competitions/tiny-challenge/rules"),
+        (404, "Kaggle knows no competition 'tiny-challenge'"),
+    ],
+)
+def test_a_refusal_is_one_line_with_the_way_out_and_is_not_repeated(scripted, status, says):
+    scripted.answers += [(status, {}, b'{"code": %d, "message": "the reason"}' % status)]
+    with pytest.raises(UserError) as error:
+        ask(as_kaggle(scripted))
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(scripted.seen) == 1
+
+
+def test_a_token_never_reaches_an_error_or_the_terminal(scripted, capfd, monkeypatch):
+    monkeypatch.setenv("VERBOSE", "1")
+    scripted.answers += [(400, {}, f'{{"code": 400, "message": "no {SECRET} here"}}'.encode())]
+    with pytest.raises(UserError, match=r"no \*\*\* here"):
+        ask(as_kaggle(scripted))
+    assert scripted.seen == [f"Bearer {SECRET}"]
+    assert SECRET not in "".join(capfd.readouterr())
+
+
+def test_the_users_token_is_never_sent_to_the_practice_leaderboard(scripted, monkeypatch, capfd):
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+    ask(practice_client(f"http://127.0.0.1:{scripted.server_port}"))
+    assert scripted.seen == ["Bearer none-needed"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_importing_the_client_stays_off_the_network_even_with_a_token(tmp_path):
+    code = (
+        "import socket; from common.kaggle.client import practice_client\n"
+        "def refuse(*_): raise SystemExit('asked the network')\n"
+        "socket.getaddrinfo = refuse\n"
+        "print(type(practice_client().api).__mro__[1].__name__)"
+    )
+    environment = {**os.environ, "KAGGLE_API_TOKEN": SECRET, "HOME": str(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert (said.stdout, said.stderr) == ("KaggleApi\n", "")
+
+
+def test_an_upload_that_does_not_get_through_is_a_failure_and_is_tried_again(client, ledger, state, csv, monkeypatch):
+    whole, results = client.api.upload_complete, [2, 2]  # FAILED
+
+    def fail_twice(*arguments, **options):
+        return results.pop() if results else whole(*arguments, **options)
+
+    monkeypatch.setattr(client.api, "upload_complete", fail_twice)
+    assert submit(csv, competition(), client, ledger, run_id="run1").state == "scored"
+    results += [2] * 50
+    with pytest.raises(UserError, match=r"the upload to the practice leaderboard .* did not get through"):
+        submit(csv, competition(), client, ledger, run_id="run1", again=True)
+    assert len(Store(state).submissions(SLUG)) == 1
+    assert [row.state for row in ledger.rows()] == ["scored", "built"]
+
+
+def test_a_first_submission_passes_although_kaggle_reports_no_allowance_yet(client, ledger, csv, monkeypatch):
+    nothing = type("Limits", (), {"num_today": 0, "num_total": 0, "num_allowed_now": 0, "limited_by_total": False})
+    monkeypatch.setattr(client.api, "competition_get_submission_limits", lambda _: nothing)
+    assert submit(csv, competition(), client, ledger, run_id="run1").state == "scored"
+
+
+def test_two_that_start_together_send_one(client, state, csv, tmp_path):
+    rows = []
+
+    def one():
+        rows.append(submit(csv, competition(), client, Ledger(tmp_path / "ledger.sqlite"), run_id="run1"))
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [row.ref for row in rows] == [1, 1, 1]
+    assert len(Store(state).submissions(SLUG)) == 1
+
+
+def test_several_processes_may_write_one_ledger(ledger):
+    code = (
+        "import sys; from pathlib import Path; from common.kaggle.ledger import Ledger\n"
+        "ledger = Ledger(Path(sys.argv[1]))\n"
+        "for n in range(20):\n"
+        "    row = ledger.add(competition='c', leaderboard='practice', run_id='r', sha256=str(n), description='',"
+        " file='f', cv_score=None)\n"
+        "    ledger.update(row, state='scored', public_score=n / 20)"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(ledger.path)], cwd=ROOT) for _ in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert len(ledger.rows("c")) == 80
+    assert {row.state for row in ledger.rows("c")} == {"scored"}
+    assert ledger.best("c", "practice").public_score == 0.95
+    assert ledger.best("c", "kaggle") is None
+
+
+def test_a_ledger_that_is_no_ledger_is_named(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    path.write_text("scores: none\n" * 100)
+    with pytest.raises(UserError, match=r"cannot use .*ledger\.sqlite.*move it aside"):
+        Ledger(path).rows()
+    assert path.read_text() == "scores: none\n" * 100
+
+
+def test_the_mark_is_made_of_the_bytes():
+    assert mark("0123456789abcdef" * 4) == "sha 0123456789ab"
+
+
+def test_a_proxy_is_not_asked_for_the_practice_server(ledger, csv, client, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        monkeypatch.setenv("no_proxy", "example.org")
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        row = submit(csv, competition(), practice_client(client.url), ledger, run_id="run1")
+    assert row.state == "scored"
+    assert os.environ["no_proxy"] == "example.org,127.0.0.1"
+
+
+def test_waiting_shows_that_it_is_alive(client, ledger, state, csv, monkeypatch, capsys):
+    monkeypatch.setattr(submitting, "LINE_EVERY", 0.1)
+    row = submit(csv, competition(), client, ledger, run_id="run1")
+    ledger.update(row, state="submitted")
+    Store(state).finish(row.ref, "PENDING")
+    with pytest.raises(UserError):
+        submit(csv, competition(), client, ledger, run_id="run1", patience=0.5)
+    assert "practice: submission 1 is pending" in capsys.readouterr().out
