@@ -43,7 +43,7 @@ class Rule:
         if self.name == "round":
             return round_grades(grades(outputs), self.classes)
         if self.name == "probability":
-            return outputs[:, 1] if outputs.ndim == 2 and self.classes == 2 else outputs
+            return grades(outputs) if self.classes == 2 else outputs
         return apply_thresholds(grades(outputs), self.cuts)
 
     def to_dict(self) -> dict:

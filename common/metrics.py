@@ -168,17 +168,17 @@ def prepare_roc_auc(labels: np.ndarray, scores: np.ndarray, classes: int) -> Wei
     if scores.ndim != 1:
         raise UserError(f"scores must be one number a row, got shape {scores.shape}")
     same_length(labels, scores)
-    order = np.argsort(scores, kind="stable")
-    positive = labels[order] == 1
-    tie_starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
+    positive = np.flatnonzero(labels == 1)
+    negative = np.flatnonzero(labels == 0)
+    negative = negative[np.argsort(scores[negative], kind="stable")]
+    below = np.searchsorted(scores[negative], scores[positive], side="left")
+    not_above = np.searchsorted(scores[negative], scores[positive], side="right")
 
     def weighted(weights: np.ndarray) -> float:
-        weights = weights[order]
-        positives = np.add.reduceat(weights * positive, tie_starts)
-        negatives = np.add.reduceat(weights * ~positive, tie_starts)
-        pairs = positives.sum() * negatives.sum()
-        negatives_below = np.cumsum(negatives) - negatives / 2
-        return positives @ negatives_below / pairs if pairs > 0 else np.nan
+        negatives = np.concatenate([[0.0], np.cumsum(weights[negative])])
+        positives = weights[positive]
+        pairs = positives.sum() * negatives[-1]
+        return positives @ (negatives[below] + negatives[not_above]) / (2 * pairs) if pairs > 0 else np.nan
 
     return weighted
 
