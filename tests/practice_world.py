@@ -1,12 +1,15 @@
 """A tiny competition with a raw folder and a hidden solution, for the tests of the practice leaderboard."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.competition import Competition, SubmissionFormat
 from common.errors import UserError
-from common.kaggle.practice.competition import PracticeCompetition
+
+if TYPE_CHECKING:
+    from common.kaggle.practice.competition import PracticeCompetition
 
 IDS = [f"{number:03}" for number in range(40)]
 LABELS = np.array([number % 3 for number in range(40)])
@@ -37,8 +40,10 @@ def competition(takes: str = "csv") -> Competition:
     )
 
 
-def practice_competition(folder: Path, takes: str = "csv") -> PracticeCompetition:
+def practice_competition(folder: Path, takes: str = "csv") -> "PracticeCompetition":
     """Its raw folder is `folder/raw`, and its solution lies in it, where it must not be found."""
+    from common.kaggle.practice.competition import PracticeCompetition
+
     raw = folder / "raw"
     (raw / "train_images").mkdir(parents=True)
     (raw / "train_images" / "x 1.png").write_bytes(bytes(range(256)) * 400)

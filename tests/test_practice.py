@@ -91,7 +91,7 @@ def test_a_malformed_submission_ends_in_error_with_its_reason_and_the_server_goe
 def test_the_sixth_submission_of_a_day_is_refused_and_the_next_day_takes_it(api, state, tmp_path):
     csv = str(submission(tmp_path / "s.csv"))
     for _ in range(board.DAY_LIMIT):
-        settled(api, api.competition_submit(csv, "", SLUG, quiet=True).ref)
+        last = settled(api, api.competition_submit(csv, "", SLUG, quiet=True).ref)
     limits = api.competition_get_submission_limits(SLUG)
     assert (limits.num_today, limits.num_total, limits.num_allowed_now) == (5, 5, 0)
     with pytest.raises(requests.HTTPError, match="today's 5 submissions to 'tiny-challenge' are spent") as refused:
@@ -100,7 +100,7 @@ def test_the_sixth_submission_of_a_day_is_refused_and_the_next_day_takes_it(api,
     with Store(state).database.transaction() as connection:
         connection.execute("UPDATE submissions SET created = '2020-01-01T12:00:00.000'")
     assert api.competition_get_submission_limits(SLUG).num_allowed_now == 5
-    assert api.competition_submit(csv, "", SLUG, quiet=True).ref == 6
+    assert api.competition_submit(csv, "", SLUG, quiet=True).ref == last.ref + 1
 
 
 def test_a_refused_file_does_not_cost_a_submission(api, tmp_path):
@@ -143,21 +143,18 @@ def test_a_connection_that_breaks_in_the_middle_leaves_what_has_come(api, state,
     assert (asked.status_code, asked.headers["Range"]) == (308, "bytes=0-299")
 
 
-@pytest.mark.parametrize(
-    ("header", "body"),
-    [("bytes 0-9/11", b"0123456789"), ("bytes 5-9/10", b"01234"), ("chunks 1", b""), (None, b"01234567890")],
-)
-def test_a_range_that_does_not_fit_the_upload_is_refused(api, header, body):
-    upload = started(api, 10)
-    answer = requests.put(upload.create_url, data=body, headers={"Content-Range": header} if header else {})
-    assert answer.status_code == 400
-    assert answer.json()["code"] == 400
+def test_a_range_that_does_not_fit_the_upload_is_refused(api):
+    wrong = [("bytes 0-9/11", b"0123456789"), ("bytes 5-9/10", b"01234"), ("chunks 1", b""), (None, b"01234567890")]
+    for header, body in wrong:
+        upload = started(api, 10)
+        answer = requests.put(upload.create_url, data=body, headers={"Content-Range": header} if header else {})
+        assert answer.status_code == answer.json()["code"] == 400
 
 
-@pytest.mark.parametrize("name", ["../s.csv", "a/b.csv", "", ".hidden", "x" * 201])
-def test_a_submission_with_a_path_for_a_name_is_refused(api, name):
-    with pytest.raises(requests.HTTPError, match="plain name"):
-        started(api, 10, name=name)
+def test_a_submission_with_a_path_for_a_name_is_refused(api):
+    for name in ("../s.csv", "a/b.csv", "", ".hidden", "x" * 201):
+        with pytest.raises(requests.HTTPError, match="plain name"):
+            started(api, 10, name=name)
 
 
 def test_too_large_an_upload_and_an_unknown_competition_are_refused(api):
@@ -198,9 +195,7 @@ def test_the_data_is_downloaded_and_unpacked_without_the_solution(url, practice,
     assert (folder / image).read_bytes() == (practice.raw / image).read_bytes()
     (folder / image).unlink()
     download(competition(), folder, practice_client("http://127.0.0.1:9"))
-    said = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in said] == ["practice", "practice"]
-    assert "already in" in said[1]
+    assert capsys.readouterr().out.startswith("practice: 'tiny-challenge' is already in")
 
 
 def test_a_download_that_broke_off_goes_on_from_there(url, practice, tmp_path):

@@ -78,7 +78,7 @@ def test_the_same_bytes_are_not_sent_again_unless_asked(client, ledger, state, c
     copy.write_bytes(csv.read_bytes())
     assert submit(copy, competition(), elsewhere, ledger, run_id="run2") == first
     second = submit(csv, competition(), client, ledger, run_id="run1", again=True)
-    assert (first.ref, second.ref) == (1, 2)
+    assert second.ref == first.ref + 1
     assert len(Store(state).submissions(SLUG)) == len(ledger.rows()) == 2
 
 
@@ -112,11 +112,23 @@ def test_a_lost_answer_of_a_repeated_submission_is_not_taken_for_the_first(clien
     assert len(Store(state).submissions(SLUG)) == 2
 
 
+def test_a_practice_leaderboard_that_lost_its_memory_does_not_give_an_old_number_away(tmp_path, ledger, state, csv):
+    practice = practice_competition(tmp_path)
+    with running([practice], state) as url:
+        first = submit(csv, competition(), practice_client(url), ledger, run_id="run1")
+    with running([practice], tmp_path / "other") as url:
+        labels = LABELS.copy()
+        labels[0] = 1
+        time.sleep(1.0)  # numbers count on from the time in seconds
+        second = submit(submission(tmp_path / "2.csv", labels), competition(), practice_client(url), ledger, run_id="2")
+    assert second.ref > first.ref
+
+
 def test_a_submission_without_a_score_is_waited_for_and_not_sent_again(client, ledger, state, csv):
     row = submit(csv, competition(), client, ledger, run_id="run1")
     ledger.update(row, state="submitted", public_score=None)
     Store(state).finish(row.ref, "PENDING")
-    with pytest.raises(UserError, match=r"practice: submission 1 .* no score after .*same command again"):
+    with pytest.raises(UserError, match=r"practice: submission \d+ .* no score after .*same command again"):
         submit(csv, competition(), client, ledger, run_id="run1", patience=0.3)
     Store(state).finish(row.ref, "COMPLETE", scores=(0.5, 0.25))
     row = submit(csv, competition(), client, ledger, run_id="run1")
@@ -145,7 +157,7 @@ def test_a_refused_file_is_a_failed_row_with_the_reason_and_is_not_sent_again(cl
     row = submit(bad, competition(), client, ledger, run_id="run1")
     assert (row.state, row.public_score) == ("failed", None)
     assert row.error.startswith("bad.csv misses ids")
-    assert str(row).startswith("practice: tiny submission 1 of run run1: cv -, refused: bad.csv misses ids")
+    assert str(row).startswith(f"practice: tiny submission {row.ref} of run run1: cv -, refused: bad.csv misses ids")
     assert submit(bad, competition(), client, ledger, run_id="run1") == row
     assert len(Store(state).submissions(SLUG)) == 1
 
@@ -361,19 +373,19 @@ def test_a_first_submission_passes_although_kaggle_reports_no_allowance_yet(clie
     assert submit(csv, competition(), client, ledger, run_id="run1").state == "scored"
 
 
-def test_two_that_start_together_send_one(client, state, csv, tmp_path):
-    rows = []
-
-    def one():
-        rows.append(submit(csv, competition(), client, Ledger(tmp_path / "ledger.sqlite"), run_id="run1"))
-
-    threads = [threading.Thread(target=one) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [row.ref for row in rows] == [1, 1, 1]
-    assert len(Store(state).submissions(SLUG)) == 1
+def test_processes_that_start_together_send_one(client, ledger, state, csv):
+    code = (
+        "import sys; from pathlib import Path; from practice_world import competition\n"
+        "from common.kaggle.client import practice_client; from common.kaggle.ledger import Ledger\n"
+        "from common.kaggle.submit import submit\n"
+        "csv, url, ledger = sys.argv[1:]\n"
+        "submit(Path(csv), competition(), practice_client(url), Ledger(Path(ledger)), run_id='run1')"
+    )
+    command = [sys.executable, "-c", code, str(csv), client.url, str(ledger.path)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    senders = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [sender.wait() for sender in senders] == [0] * 3
+    assert len(Store(state).submissions(SLUG)) == len(ledger.rows()) == 1
 
 
 def test_several_processes_may_write_one_ledger(ledger):
@@ -421,4 +433,4 @@ def test_waiting_shows_that_it_is_alive(client, ledger, state, csv, monkeypatch,
     Store(state).finish(row.ref, "PENDING")
     with pytest.raises(UserError):
         submit(csv, competition(), client, ledger, run_id="run1", patience=0.5)
-    assert "practice: submission 1 is pending" in capsys.readouterr().out
+    assert f"practice: submission {row.ref} is pending" in capsys.readouterr().out

@@ -52,7 +52,8 @@ class Client:
     def call(self, function: "Callable[[KaggleApi], T]", slug: str) -> T:
         """Run `function(api)`; again after 429, 5xx, resets and timeouts, with exponential back-off and jitter.
 
-        What the official client prints is dropped: it may hold signed addresses.
+        What the official client prints is dropped: it may hold signed addresses. Output is turned off for the whole
+        process, so a process makes one call at a time.
 
         Raises:
             UserError: the reason in one line, with the way out.

@@ -47,7 +47,6 @@ def download(competition: Competition, folder: Path, client: Client) -> Path:
     except ValueError as error:
         raise UserError(f"{archive} did not come whole ({error}): run the same command again") from error
     write_json(done, {"leaderboard": client.leaderboard, "slug": slug, "bytes": size})
-    print(f"{client.leaderboard}: '{slug}' is in {folder}", flush=True)
     return folder
 
 

@@ -1,6 +1,7 @@
 """The memory of the practice leaderboard: SQLite and a folder of uploaded files. It survives restarts."""
 
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,13 @@ CREATE TABLE IF NOT EXISTS secret (value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS uploads (
     token TEXT PRIMARY KEY, slug TEXT NOT NULL, file_name TEXT NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS submissions (
-    ref INTEGER PRIMARY KEY AUTOINCREMENT, slug TEXT NOT NULL, token TEXT NOT NULL UNIQUE, file_name TEXT NOT NULL,
+    ref INTEGER PRIMARY KEY, slug TEXT NOT NULL, token TEXT NOT NULL UNIQUE, file_name TEXT NOT NULL,
     size INTEGER NOT NULL, description TEXT NOT NULL, created TEXT NOT NULL, status TEXT NOT NULL,
     error TEXT, public_score REAL, private_score REAL)
 """
+
+NEXT_REF = "MAX(?, 1 + COALESCE((SELECT MAX(ref) FROM submissions), 0))"
+"""Counted on from the time, so that a ledger that outlives this memory never meets its numbers again."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,9 @@ class Store:
             if _count_today(connection, upload.slug) >= day_limit:
                 return None
             row = connection.execute(
-                "INSERT INTO submissions (slug, token, file_name, size, description, created, status) "
-                "VALUES (?, ?, ?, ?, ?, ?, 'PENDING') RETURNING *",
-                [upload.slug, upload.token, upload.file_name, upload.size, description, _now()],
+                "INSERT INTO submissions (ref, slug, token, file_name, size, description, created, status) "
+                f"VALUES ({NEXT_REF}, ?, ?, ?, ?, ?, ?, 'PENDING') RETURNING *",
+                [int(time.time()), upload.slug, upload.token, upload.file_name, upload.size, description, _now()],
             )
             return Submission(**row.fetchone())
 
