@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import requests
 from kagglesdk.competitions.types.competition_api_service import ApiStartSubmissionUploadRequest
-from practice_world import IDS, LABELS, competition, practice_competition, submission
 
 from common.errors import UserError
 from common.kaggle import download as downloads
@@ -21,6 +20,7 @@ from common.kaggle.practice.competition import public_part
 from common.kaggle.practice.data import sign
 from common.kaggle.practice.server import running, serve
 from common.kaggle.practice.store import Store
+from tests.practice_world import IDS, LABELS, competition, practice_competition, submission
 
 SLUG = "tiny-challenge"
 

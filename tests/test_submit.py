@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from practice_world import LABELS, competition, practice_competition, submission
 
 from common.errors import UserError
 from common.files import sha256_of_file
@@ -24,6 +23,7 @@ from common.kaggle.ledger import Ledger, table
 from common.kaggle.practice.server import running
 from common.kaggle.practice.store import Store
 from common.kaggle.submit import mark, submit
+from tests.practice_world import LABELS, competition, practice_competition, submission
 
 ROOT = Path(__file__).resolve().parents[1]
 SLUG = "tiny-challenge"
@@ -375,14 +375,14 @@ def test_a_first_submission_passes_although_kaggle_reports_no_allowance_yet(clie
 
 def test_processes_that_start_together_send_one(client, ledger, state, csv):
     code = (
-        "import sys; from pathlib import Path; from practice_world import competition\n"
+        "import sys; from pathlib import Path; from tests.practice_world import competition\n"
         "from common.kaggle.client import practice_client; from common.kaggle.ledger import Ledger\n"
         "from common.kaggle.submit import submit\n"
         "csv, url, ledger = sys.argv[1:]\n"
         "submit(Path(csv), competition(), practice_client(url), Ledger(Path(ledger)), run_id='run1')"
     )
     command = [sys.executable, "-c", code, str(csv), client.url, str(ledger.path)]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     senders = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(3)]
     assert [sender.wait() for sender in senders] == [0] * 3
     assert len(Store(state).submissions(SLUG)) == len(ledger.rows()) == 1
