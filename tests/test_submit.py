@@ -103,6 +103,31 @@ def test_an_answer_that_is_lost_on_the_way_is_looked_for_before_the_next_try(cli
     assert len(calls) == len(Store(state).submissions(SLUG)) == 1
 
 
+def test_a_submission_that_is_listed_late_is_not_sent_again(client, ledger, state, csv, monkeypatch):
+    whole, listed, looks = client.api.competition_submit, client.api.competition_submissions, []
+
+    def submit_and_lose_the_answer(*arguments, **options):
+        whole(*arguments, **options)
+        raise requests.ReadTimeout("no answer")
+
+    def list_late(*arguments, **options):
+        looks.append(arguments)
+        return listed(*arguments, **options) if len(looks) > 4 else []
+
+    monkeypatch.setattr(client.api, "competition_submit", submit_and_lose_the_answer)
+    monkeypatch.setattr(client.api, "competition_submissions", list_late)
+    monkeypatch.setattr(submitting, "LOOK_EVERY", 0.01)
+    assert submit(csv, competition(), client, ledger, run_id="run1").state == "scored"
+    assert len(Store(state).submissions(SLUG)) == 1
+
+
+def test_without_its_ledger_it_finds_what_was_sent_and_sends_again_when_asked(client, state, csv, tmp_path):
+    first = submit(csv, competition(), client, Ledger(tmp_path / "1.sqlite"), run_id="run1")
+    assert submit(csv, competition(), client, Ledger(tmp_path / "2.sqlite"), run_id="run1").ref == first.ref
+    second = submit(csv, competition(), client, Ledger(tmp_path / "3.sqlite"), run_id="run1", again=True)
+    assert second.ref == first.ref + 1 == Store(state).submissions(SLUG)[0].ref
+
+
 def test_a_lost_answer_of_a_repeated_submission_is_not_taken_for_the_first(client, ledger, state, csv):
     first = submit(csv, competition(), client, ledger, run_id="run1")
     second = submit(csv, competition(), client, ledger, run_id="run1", again=True)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 15.0
 LINE_EVERY = 10.0
+LOOKS, LOOK_EVERY = 6, 2.0
+"""After a lost answer: how often, and seconds apart, the list is searched before the file is sent again."""
 NOT_FOUND_YET = 120.0
 """Seconds for which Kaggle may not know a submission that it has just taken."""
 
@@ -59,7 +61,7 @@ def submit(
         row = ledger.find(competition.name, client.leaderboard, sha256)
         if row is not None and row.finished and not again:
             return row
-        resend = again and row is not None and row.ref is not None
+        resend = again and (row is None or row.ref is not None)
         if row is None or resend:
             row = ledger.add(
                 competition=competition.name,
@@ -100,19 +102,26 @@ def _send(
     if resend:
         earlier |= client.call(lambda api: set(_marked(api, slug, row.sha256)), slug)
 
+    def sent(api: "KaggleApi") -> int:
+        return max(set(_marked(api, slug, row.sha256)) - earlier, default=0)
+
+    looks = 1
+
     def send_once(api: "KaggleApi") -> int:
         """Looks before it sends, so that it may be repeated after any failure."""
-
-        def sent() -> set[int]:
-            return set(_marked(api, slug, row.sha256)) - earlier
-
-        if found := sent():
-            return max(found)
+        nonlocal looks
+        for look in range(looks):
+            if look:
+                time.sleep(LOOK_EVERY)
+            if found := sent(api):
+                return found
         _refuse_beyond_limit(api, slug, client.leaderboard)
+        looks = LOOKS
         answer = api.competition_submit(str(csv), row.description, slug, quiet=True)
         if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
+            looks = 1
             raise UploadFailed(answer.message)
-        return answer.ref or max(sent(), default=0)
+        return answer.ref or sent(api)
 
     ref = client.call(send_once, slug)
     if not ref:
