@@ -27,7 +27,7 @@ PAPER = Recipe(
 
 INTERVENTIONS = Recipe(
     # What the competition's first solutions share and the paper leaves out: larger inputs, heavy augmentation, folds
-    # that keep a patient's images together, all epochs run (the best of few positives is luck), eight views in
+    # that keep a patient's images together, no early stop (few positives make single epochs jump), eight views in
     # prediction. Add the earlier years with `--external FOLDER`.
     backbone="resnet50",
     pooling="gem",
