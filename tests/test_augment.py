@@ -151,10 +151,10 @@ def test_random_crops_are_distributed_as_torchvisions():
     torch.manual_seed(0)
     crop = v2.RandomResizedCrop(64, scale=(0.65, 1.0))
     theirs = [crop.make_params([torch.empty(3, height, width)]) for _ in range(n)]
-    theirs = np.array([[p["top"], p["left"], p["height"], p["width"]] for p in theirs])
+    theirs = [(p["top"], p["top"] + p["height"], p["left"], p["left"] + p["width"]) for p in theirs]
     for q in (0.05, 0.25, 0.5, 0.75, 0.95):
         np.testing.assert_allclose(np.quantile(ours, q, axis=0), np.quantile(theirs, q, axis=0), atol=8)
-    area = ours[:, 2] * ours[:, 3] / (height * width)
+    area = (ours[:, 1] - ours[:, 0]) * (ours[:, 3] - ours[:, 2]) / (height * width)
     assert area.min() > 0.64
     assert area.max() <= 1
 
@@ -162,10 +162,17 @@ def test_random_crops_are_distributed_as_torchvisions():
 @pytest.mark.parametrize(("height", "width"), [(40, 400), (400, 40), (1, 1), (3, 900)])
 def test_random_crops_of_extreme_shapes_stay_inside(height, width):
     for seed in range(50):
-        top, left, h, w = random_box(height, width, Random(seed))
-        assert 0 <= top < top + h <= height
-        assert 0 <= left < left + w <= width
+        top, bottom, left, right = random_box(height, width, Random(seed))
+        assert 0 <= top < bottom <= height
+        assert 0 <= left < right <= width
     assert Policy("base").transform(32)(picture(height, width), 0).shape == (32, 32, 3)
+
+
+def test_a_seed_shows_the_same_part_of_an_image_whatever_scale_it_is_stored_at():
+    large = picture(1200, 900)
+    stored = cv2.resize(large, (320, 427), interpolation=cv2.INTER_AREA)
+    transform = Policy("base", flips="both").transform(256)
+    assert np.mean([difference(transform(large, seed), transform(stored, seed)) for seed in range(20)]) < 1
 
 
 def test_flips_are_those_allowed():
