@@ -39,7 +39,7 @@ VERSION = 1
 SMALLEST_CROP, NARROWEST_CROP = 0.65, 3 / 4
 """Area and aspect ratio of the smallest random resized crop (the paper's)."""
 HEADROOM = 1.25
-DISK_MARGIN = 500 << 20
+DISK_MARGIN = 500_000_000
 """Bytes that a cache leaves free on its disk."""
 JPEG_SAMPLES = 16
 """Images encoded to estimate the size of a JPEG cache."""
