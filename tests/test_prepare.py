@@ -3,11 +3,12 @@
 import math
 import os
 import pickle
+import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -22,8 +23,6 @@ from common.cache import Cache, concatenate
 from common.errors import UserError
 from common.images import read_rgb, shrink
 from common.prepare import prepare, stored_size
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def draw(folder: Path, n: int, height: int = 90, width: int = 120) -> pd.DataFrame:
@@ -47,30 +46,42 @@ def root(tmp_path) -> Path:
     return tmp_path / "cache"
 
 
-SCRIPT = """
-import resource, sys
-import pandas as pd
-from common.errors import UserError
-from common.prepare import prepare
-if limit := int(sys.argv[4]):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-try:
-    print(len(prepare(pd.read_csv(sys.argv[1], dtype=str), "set", 256, sys.argv[2], format=sys.argv[3], workers=2)))
-except UserError as error:
-    sys.exit(f"error: {error}")
-"""
+class Other:
+    """Another process prepares `table` at 256; no file of its may grow beyond `limit` bytes."""
 
+    def __init__(self, table: pd.DataFrame, root: Path, format: str = "raw", limit: int = 0) -> None:
+        self.process = get_context("fork").Process(target=self.work, args=(table, root, format, limit))
+        self.stderr = root.with_name(f"stderr-{id(self)}")
+        self.process.start()
 
-def start(table: pd.DataFrame, root: Path, format: str = "raw", limit: int = 0) -> subprocess.Popen:
-    """Another process prepares `table` at 256; no file may grow beyond `limit` bytes."""
-    csv = root.with_name(f"{root.name}.csv")
-    table.to_csv(csv, index=False)
-    command = [sys.executable, "-c", SCRIPT, str(csv), str(root), format, str(limit)]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def work(self, table: pd.DataFrame, root: Path, format: str, limit: int) -> None:
+        sys.stderr = open(self.stderr, "w", buffering=1)  # noqa: SIM115
+        if limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            prepare(table, "set", 256, root, format=format, workers=2)
+        except UserError as error:
+            sys.exit(f"error: {error}")
 
+    def wait_until_begun(self, root: Path) -> None:
+        """Until some images are noted as done."""
+        while not any(log.stat().st_size > 500 for log in root.glob("*/done.log")):
+            assert self.process.is_alive()
+            time.sleep(0.005)
 
-def children_of(process: subprocess.Popen) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    def children(self) -> list[int]:
+        return [
+            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def said(self) -> str:
+        """All it wrote on standard error, once it has ended."""
+        self.process.join()
+        return self.stderr.read_text()
 
 
 def is_running(pid: int) -> bool:
@@ -78,13 +89,6 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split(")")[-1].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait_until_begun(root: Path, process: subprocess.Popen) -> None:
-    """Until some images are noted as done."""
-    while not any(log.stat().st_size > 500 for log in root.glob("*/done.log")):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("size", [(600, 800), (2848, 4288), (480, 480), (700, 2800)])
@@ -216,11 +220,10 @@ def test_nothing_but_bad_images_is_an_error_even_when_they_may_be_skipped(table,
 @pytest.mark.parametrize("format", ["raw", "jpeg"])
 def test_a_killed_preparation_goes_on_where_it_was(tmp_path, root, format, capfd):
     table = draw(tmp_path / "images", 96, 500, 700)
-    process = start(table, root, format)
-    wait_until_begun(root, process)
-    children = children_of(process)
-    process.kill()
-    process.wait()
+    other = Other(table, root, format)
+    other.wait_until_begun(root)
+    children = other.children()
+    other.kill()
     cache = prepare(table, "set", 256, root, format=format, workers=2)
     said = capfd.readouterr().err
     assert "going on: " in said
@@ -234,10 +237,9 @@ def test_a_killed_preparation_goes_on_where_it_was(tmp_path, root, format, capfd
 
 def test_rows_that_a_crash_took_from_the_disk_are_made_again(tmp_path, root):
     table = draw(tmp_path / "images", 96, 500, 700)
-    process = start(table, root)
-    wait_until_begun(root, process)
-    process.kill()
-    process.wait()
+    other = Other(table, root)
+    other.wait_until_begun(root)
+    other.kill()
     pixels = next(root.glob("*/pixels.bin"))
     with open(pixels, "r+b") as file:
         file.write(bytes(1000))
@@ -248,21 +250,20 @@ def test_rows_that_a_crash_took_from_the_disk_are_made_again(tmp_path, root):
 
 def test_a_killed_decoder_is_one_line_and_the_same_call_continues(tmp_path, root):
     table = draw(tmp_path / "images", 96, 500, 700)
-    process = start(table, root)
-    wait_until_begun(root, process)
-    os.kill(children_of(process)[0], signal.SIGKILL)
-    _, said = process.communicate()
-    assert process.returncode == 1
+    other = Other(table, root)
+    other.wait_until_begun(root)
+    os.kill(other.children()[0], signal.SIGKILL)
+    said = other.said()
+    assert other.process.exitcode == 1
     assert said.splitlines()[-1].startswith("error: a process that decoded images")
     prepare(table, "set", 256, root, workers=2).verify()
 
 
 def test_of_two_processes_one_works_and_the_other_waits(tmp_path, root):
     table = draw(tmp_path / "images", 60, 500, 700)
-    processes = [start(table, root, "auto") for _ in range(2)]
-    output = [process.communicate() for process in processes]
-    assert [out for out, _ in output] == ["60\n", "60\n"]
-    said = "".join(err for _, err in output)
+    others = [Other(table, root, "auto") for _ in range(2)]
+    said = "".join(other.said() for other in others)
+    assert [other.process.exitcode for other in others] == [0, 0]
     assert said.count("images/s") == 1
     assert said.count("waiting") == 1
     prepare(table, "set", 256, root).verify()
@@ -272,9 +273,9 @@ def test_of_two_processes_one_works_and_the_other_waits(tmp_path, root):
 def test_a_disk_that_fills_up_is_one_line_and_earlier_caches_stay_whole(tmp_path, root, format):
     small = prepare(draw(tmp_path / "small", 10), "small", 32, root, workers=1)
     table = draw(tmp_path / "images", 40, 500, 700)
-    process = start(table, root, format, limit=400_000)
-    _, said = process.communicate()
-    assert process.returncode == 1
+    other = Other(table, root, format, limit=400_000)
+    said = other.said()
+    assert other.process.exitcode == 1
     assert said.splitlines()[-1].startswith(f"error: cannot write the cache under {root}: File too large")
     Cache(small.folder).verify()
     prepare(table, "set", 256, root, format=format, workers=2).verify()
