@@ -2,36 +2,38 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.progress import Progress
 
 MARK = ".sample-data.json"
+Drawings = Sequence[tuple[str, Callable[[], np.ndarray]]]
 
 
-def write_sample(folder: Path, name: str, seed: int, drawings: Sequence[tuple[str, Callable[[], np.ndarray]]], tables):
+def write_sample(folder: Path, name: str, seed: int, drawings: Drawings, tables: Mapping[str, pd.DataFrame]) -> None:
     """Draw sample data into a temporary folder and rename it to `folder`, so that half of it is never taken for all.
 
     A folder that already holds the sample data of this name and seed is left as it is.
 
     Args:
         drawings: (path below the folder, function that draws the image as uint8 (h, w, 3) in BGR).
-        tables: path below the folder → pandas table, written as CSV.
+        tables: path below the folder → table, written as CSV.
 
     Raises:
         UserError: the folder holds something else, or cannot be written.
     """
     folder = Path(folder)
     what = {"sample data": name, "seed": seed}
+    if _holds(folder, what):
+        return
     if folder.exists() and any(folder.iterdir()):
-        if (folder / MARK).is_file() and read_json(folder / MARK) == what:
-            return
         raise UserError(f"{folder} is not empty and does not hold the sample data of {name}; choose another folder")
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
@@ -39,12 +41,17 @@ def write_sample(folder: Path, name: str, seed: int, drawings: Sequence[tuple[st
         write_json(unfinished / MARK, what)
         unfinished.replace(folder)
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}; free some space") from error
+        if not _holds(folder, what):  # another process may have drawn it meanwhile
+            raise UserError(f"cannot write {folder}: {error.strerror or error}; free some space") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _fill(folder: Path, name: str, drawings, tables) -> None:
+def _holds(folder: Path, what: dict) -> bool:
+    return (folder / MARK).is_file() and read_json(folder / MARK) == what
+
+
+def _fill(folder: Path, name: str, drawings: Drawings, tables: Mapping[str, pd.DataFrame]) -> None:
     with Progress(len(drawings), f"drawing sample data of {name}") as progress:
         for path, draw in drawings:
             file = folder / path
