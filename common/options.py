@@ -22,6 +22,8 @@ class Options:
     """'raw' is fastest, 'jpeg' a tenth of the size; 'auto' takes raw where it fits."""
     skip_bad: bool = False
     """Leave out images that cannot be read, and say so in the run."""
+    state_every: float = 120.0
+    """Seconds between resumable states of a training: at most this much is lost to a kill."""
     runs: Path = Path("runs")
     """Folder of the runs."""
 

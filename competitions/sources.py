@@ -16,7 +16,7 @@ from common.splits import grouped_folds
 from competitions import load, names
 
 DATA, PRACTICE = Path("data"), Path("data/practice")
-ABOUT, HELD_OUT_MARK = "practice.json", "practice test set: "
+ABOUT, HELD_OUT_MARK = "practice.json", "practice test set"
 HOLD_OUT_PARTS, HOLD_OUT_SEED = 5, 2019
 
 
@@ -24,13 +24,17 @@ HOLD_OUT_PARTS, HOLD_OUT_SEED = 5, 2019
 class Source:
     """The training table, the test table and the folder that holds `sample_submission.csv`.
 
-    `mark` begins every line about results on sample data or on a practice test set.
+    `mark` says in every line about results that they come from sample data or a practice test set.
     """
 
     competition: Competition
     raw: Path
     mark: str = ""
     solution: Path | None = None
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.mark}: " if self.mark else ""
 
     @cached_property
     def train(self) -> pd.DataFrame:
@@ -112,7 +116,7 @@ def sample_source(competition: Competition) -> Source:
     truth = competition.make_sample(raw, 0)
     if not solution.is_file():
         write_atomically(solution, lambda temporary: truth.to_csv(temporary, index=False))
-    return Source(competition, raw, mark="sample data: ", solution=solution)
+    return Source(competition, raw, mark="sample data", solution=solution)
 
 
 def arena(raw: Source) -> Source:
@@ -134,7 +138,7 @@ def practice_competition(raw: Source):
 
     competition = raw.competition
     score = partial(evaluate, competition.metric, classes=len(competition.classes))
-    title = f"{competition.title} ({raw.mark.rstrip(': ')})"
+    title = f"{competition.title} ({raw.mark})"
     return PracticeCompetition(competition.slug or competition.name, title, competition, raw.raw, raw.solution, score)
 
 

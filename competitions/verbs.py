@@ -31,11 +31,11 @@ def prepare(competition: Competition, words: list[str]) -> None:
         cache, skipped = prepared(competition, table, recipe, options)
         left_out = f", {len(skipped)} left out" if skipped else ""
         what = " + ".join(table["source"].unique())
-        print(f"{raw.mark}{what}: {len(cache):,} images ready for {recipe.input_size} px{left_out}")
+        print(f"{raw.prefix}{what}: {len(cache):,} images ready for {recipe.input_size} px{left_out}")
 
 
 def show_augment(competition: Competition, words: list[str]) -> None:
-    from common.augment import NAMES, Policy, contact_sheet
+    from common.augment import NAMES, STRENGTHS, Policy, contact_sheet
     from common.images import read_rgb
 
     recipe, options, _ = parse_recipe(competition, "show-augment", words)
@@ -43,8 +43,8 @@ def show_augment(competition: Competition, words: list[str]) -> None:
     rows = raw.train.groupby("label").head(2).groupby("label", sort=True).head(2)["path"].head(6)
     policies = [Policy(name, flips=recipe.flips) for name in NAMES]
     path = options.runs / competition.name / "augmentation.png"
-    contact_sheet([read_rgb(path) for path in rows], policies, (0, 0.5, 1, 2), min(recipe.input_size, 160), path)
-    print(f"{raw.mark}every policy at several strengths: {path}")
+    contact_sheet([read_rgb(path) for path in rows], policies, STRENGTHS, min(recipe.input_size, 160), path)
+    print(f"{raw.prefix}every policy at several strengths: {path}")
 
 
 def train(competition: Competition, words: list[str]) -> None:
@@ -58,7 +58,7 @@ def train_recipe(competition: Competition, recipe: Recipe, raw: Source, options:
 
     run = train_folds(competition, recipe, raw.data(recipe), options)
     run.update(source=raw.fingerprint)
-    print(f"{raw.mark}run {run.id}: {result(run)}")
+    print(f"{raw.prefix}run {run.id}: {result(run)}")
     return run
 
 
@@ -87,7 +87,7 @@ def predict(competition: Competition, words: list[str]) -> None:
     raw = source(competition, options)
     run = choose_run(competition, run_id, asked, recipe, raw, options)
     table = predict_run(competition, run, raw.test(), options)
-    print(f"{raw.mark}run {run.id}: {table['id'].nunique():,} test images predicted in {run.folder / 'test.parquet'}")
+    print(f"{raw.prefix}run {run.id}: {table['id'].nunique():,} test images predicted in {run.folder / 'test.parquet'}")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def submit(competition: Competition, words: list[str]) -> None:
         run = choose_run(competition, run_id, asked, recipe, raw, replace(options, again=False))
         csv = write_submission(competition, run, raw, options)
         row = send(csv, competition, client, Ledger(), run.id, run.metrics["score"], options.again)
-    print(f"{raw.mark}{row}")
+    print(f"{row}{f' ({raw.mark})' if raw.mark else ''}")
     if row.state == "failed":
         raise UserError(f"{board}: submission {row.ref} was refused: {row.error}")
 

@@ -28,8 +28,6 @@ from common.train.checkpoint import load_state, save_state
 from common.train.losses import loss_function
 from common.train.optim import learning_rate_at, optimizer_of
 
-SECONDS_BETWEEN_STATES = 300.0
-
 
 def step_seed(seed: int, epoch: int, step: int) -> int:
     """A seed for torch's generators (63 bits) that depends on these three alone."""
@@ -52,6 +50,7 @@ class Fold:
         targets: float (rows of the table, outputs), on the device; a batch's targets are looked up by its rows.
         score: outputs over the validation rows (n,) or (n, K) → the competition's metric, higher is better.
         valid: its rows in order, unshuffled; None where nothing is held out (then the last epochs are the best).
+        state_every: seconds between resumable states.
     """
 
     def __init__(
@@ -65,6 +64,7 @@ class Fold:
         activate: Callable[[torch.Tensor], torch.Tensor],
         valid: Feed | None = None,
         score: Callable[[np.ndarray], float] | None = None,
+        state_every: float = 120.0,
     ) -> None:
         self.recipe, self.train_feed, self.valid_feed = recipe, train, valid
         self.folder, self.device, self.activate, self.score = folder, device, activate, score
@@ -75,6 +75,7 @@ class Fold:
         self.learning_rate = learning_rate_at(recipe, train.steps_per_epoch)
         self.loss, self.mix = loss_function(recipe), mixing(recipe)
         self.epoch, self.step, self.history = 0, 0, []
+        self.state_every, self.last_state = state_every, time.monotonic()
         self.loss_sum = torch.zeros((), device=device)
         self.resume()
 
@@ -97,20 +98,19 @@ class Fold:
                 start = time.monotonic()
                 images = self.train_epoch(progress)
                 self.end_epoch(seconds=time.monotonic() - start, images=images)
+        self.remove_lesser_weights()
 
     def train_epoch(self, progress: Progress) -> int:
         """The rest of this epoch; returns how many images were trained on."""
         self.network.train()
-        last_state, images_seen = time.monotonic(), 0
+        images_seen = 0
         note = f"epoch {self.epoch + 1}/{self.recipe.epochs}{self.latest_score()}"
         for images, rows in self.train_feed.epoch(self.epoch, first_step=self.step):
             self.train_step(images, rows)
             self.step += 1
             images_seen += len(rows)
             progress.update(len(rows), note)
-            if time.monotonic() - last_state > SECONDS_BETWEEN_STATES:
-                self.save_state()
-                last_state = time.monotonic()
+            self.save_state_when_due()
         return images_seen
 
     def train_step(self, images: torch.Tensor, rows: torch.Tensor) -> None:
@@ -134,37 +134,37 @@ class Fold:
         self.loss_sum += loss.detach()
 
     def end_epoch(self, seconds: float, images: int) -> None:
-        """Validate, write the curve, keep the weights if they are among the best, save the state."""
-        train_loss = float(self.loss_sum) / self.train_feed.steps_per_epoch
-        if not math.isfinite(train_loss):
-            raise UserError(
-                f"the loss became {train_loss} in epoch {self.epoch + 1} of {self.folder}; the state before is kept: "
-                f"lower --learning-rate (now {self.recipe.learning_rate:g}) or set --clip-gradient 1"
-            )
+        """Validate, write the curve, keep the weights if they are among the best."""
         last_step = (self.epoch + 1) * self.train_feed.steps_per_epoch - 1
+        train_loss = float(self.loss_sum) / self.train_feed.steps_per_epoch
         row = {
             "epoch": self.epoch + 1,
             "learning_rate": self.learning_rate(last_step),
             "train_loss": train_loss,
-            "score": self.validate(),
+            "score": self.validate(train_loss),
             "seconds": round(seconds, 3),
             "images_per_second": round(images / max(seconds, 1e-9), 1),
         }
         self.history.append(row)
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum = torch.zeros((), device=self.device)
-        kept = self.best_epochs()
-        if self.epoch in kept:
+        if self.epoch in self.best_epochs():
             state = {name: value.contiguous() for name, value in self.best_network.backbone.state_dict().items()}
             write_atomically(self.weights_file(self.epoch), lambda temporary: save_file(state, temporary))
-        self.save_state()
-        self.tidy()
-        self.tensorboard(row)
+        self.write_curves(row)
+        self.save_state_when_due()
 
-    def validate(self) -> float | None:
-        if self.valid_feed is None:
-            return None
-        return self.score(predict_outputs(self.best_network, self.valid_feed, self.device, self.activate))
+    def validate(self, train_loss: float) -> float | None:
+        """The score on the held-out rows, None where there are none. Raises UserError where training went astray."""
+        outputs = np.zeros(1)
+        if self.valid_feed is not None:
+            outputs = predict_outputs(self.best_network, self.valid_feed, self.device, self.activate)
+        if not (math.isfinite(train_loss) and np.isfinite(outputs).all()):
+            raise UserError(
+                f"epoch {self.epoch + 1} of {self.folder} ended with loss {train_loss:g} or outputs that are not finite; "
+                f"lower --learning-rate (now {self.recipe.learning_rate:g}) or set --clip-gradient 1"
+            )
+        return self.score(outputs) if self.valid_feed is not None else None
 
     def best_epochs(self) -> list[int]:
         """The recipe's number of best epochs, the best first; the last ones where nothing is held out."""
@@ -189,21 +189,20 @@ class Fold:
         scores = [row["score"] for row in self.history if row["score"] is not None]
         return f", score {scores[-1]:.4f}, best {max(scores):.4f}" if scores else ""
 
-    def tidy(self) -> None:
-        """What follows from the history: the curve as CSV, and no weights but the kept ones."""
-        write_text(self.folder / "curve.csv", pd.DataFrame(self.history).to_csv(index=False))
-        for file in set(self.folder.glob("weights-*.safetensors")) - set(self.weights_files()):
-            file.unlink()
-
-    def tensorboard(self, row: dict) -> None:
+    def write_curves(self, row: dict) -> None:
+        """The whole curve as CSV and its newest point for TensorBoard."""
         from torch.utils.tensorboard import SummaryWriter
 
+        write_text(self.folder / "curve.csv", pd.DataFrame(self.history).to_csv(index=False))
         with SummaryWriter(self.folder / "tensorboard", purge_step=row["epoch"]) as writer:
             for name in row.keys() - {"epoch"}:
                 if row[name] is not None:
                     writer.add_scalar(name, row[name], row["epoch"])
 
-    def save_state(self) -> None:
+    def save_state_when_due(self) -> None:
+        """Between two states an epoch's weights are only added, so that an older state finds those it counts on."""
+        if time.monotonic() - self.last_state < self.state_every:
+            return
         state = {
             "epoch": self.epoch,
             "step": self.step,
@@ -214,6 +213,12 @@ class Fold:
             "ema": self.ema.module.state_dict() if self.ema else None,
         }
         save_state(self.folder / "last.state", state)
+        self.last_state = time.monotonic()
+        self.remove_lesser_weights()
+
+    def remove_lesser_weights(self) -> None:
+        for file in set(self.folder.glob("weights-*.safetensors")) - set(self.weights_files()):
+            file.unlink()
 
     def resume(self) -> None:
         """Continue from the last state, if there is a whole one and the weights that it counts on are there."""
@@ -229,4 +234,3 @@ class Fold:
         if self.ema:
             self.ema.module.load_state_dict(state["ema"])
         self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
-        self.tidy()

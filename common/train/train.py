@@ -114,7 +114,8 @@ class Session:
         with self.training_feed(train_rows) as feed, evaluation_feed(self.cache, rows, recipe, self.options) as valid:
             held_out = valid if len(rows) else None
             score = partial(epoch_score, self.competition, self.labels[rows])
-            worker = Fold(self.network(), recipe, feed, targets, folder, self.device, self.activate, held_out, score)
+            parts = (self.network(), recipe, feed, targets, folder, self.device, self.activate, held_out, score)
+            worker = Fold(*parts, state_every=self.options.state_every)
             worker.run()
             if held_out:
                 files, what = worker.weights_files(), f"predict {folder.name}"
