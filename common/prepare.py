@@ -237,7 +237,7 @@ def choose_format(
             about = "" if format == "raw" else "about "
             say(f"{len(sizes):,} images, {about}{size_text(need)} at {site.folder(format)}")
             return format
-    way_out = "--cache-format jpeg takes about a tenth, " if formats == ("raw",) else ""
+    way_out = "--cache-format jpeg takes a fourth to a tenth, " if formats == ("raw",) else ""
     raise UserError(
         f"the cache of {len(sizes):,} images of '{site.name}' at {site.input_size} needs {size_text(need)} and "
         f"{site.root} has {size_text(free)} free ({size_text(DISK_MARGIN)} of it are left alone): {way_out}--cache DIR "

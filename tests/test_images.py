@@ -111,9 +111,12 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, picture):
             reader(tmp_path / "a.png")
 
 
-def test_shrinking_averages():
-    checkered = np.indices((4, 6)).sum(0)[..., None] % 2 * np.full(3, 200)
-    assert (shrink(checkered.astype(np.uint8), 2, 3) == 100).all()
+def test_shrinking_averages_and_does_not_alias():
+    checkered = np.indices((40, 60)).sum(0)[..., None] % 2 * np.full(3, 200)
+    small = shrink(checkered.astype(np.uint8), 10, 15)
+    assert small.shape == (10, 15, 3)
+    assert np.abs(small.astype(int) - 100).max() <= 10
+    assert shrink(small, 10, 15) is small
 
 
 def test_real_photographs_are_read():
