@@ -5,16 +5,12 @@ enlarged. `prepare` makes those, says beforehand what they take on disk, and may
 goes on with what is done. `common.cache` reads the result.
 """
 
-import fcntl
 import hashlib
 import math
 import os
-import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,11 +25,10 @@ from common.files import write_atomically, write_json, write_text
 from common.images import read_rgb
 from common.journal import Journal
 from common.progress import Progress, clock
+from common.site import FORMATS, Format, Site, say
 
 __all__ = ["Cache", "Concatenation", "concatenate", "prepare", "stored_size"]
 
-Format = Literal["raw", "jpeg"]
-FORMATS: tuple[Format, ...] = ("raw", "jpeg")
 VERSION = 1
 """Raise it when the same source gives other bytes than before."""
 SMALLEST_CROP, NARROWEST_CROP = 0.65, 3 / 4
@@ -138,51 +133,6 @@ def prepare(
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where the caches of one data set and size lie."""
-
-    root: Path
-    name: str
-    input_size: int
-    fingerprint: str
-
-    def folder(self, format: str) -> Path:
-        return self.root / f"{self.name}-{self.input_size}-{format}-{self.fingerprint[:8]}"
-
-    def finished(self, formats: tuple[Format, ...]) -> Path | None:
-        folders = (self.folder(format) for format in formats)
-        return next((folder for folder in folders if (folder / "cache.json").exists()), None)
-
-    def started(self, formats: tuple[Format, ...]) -> tuple[Format, ...]:
-        return tuple(format for format in formats if (self.folder(format) / "done.log").exists())
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the lock of this name and size. Decoding processes inherit it, so that after a kill nobody else starts
-        before the last of them is gone."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with open(self.root / f".{self.name}-{self.input_size}.lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"another process prepares {self.name} at {self.input_size}; waiting for it")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def remove_others(self, keep: tuple[Path, ...], only_unfinished: bool = False) -> None:
-        """Remove caches of this name and size, and lists of bad images, that belong to another source or format."""
-        ours = re.compile(rf"{re.escape(self.name)}-{self.input_size}-(raw|jpeg)-[0-9a-f]{{8}}(\.bad\.txt)?")
-        kept = {folder.name for folder in keep}
-        for path in self.root.iterdir():
-            if not ours.fullmatch(path.name) or path.name.removesuffix(".bad.txt") in kept:
-                continue
-            if path.suffix == ".txt":
-                path.unlink(missing_ok=True)
-            elif not (only_unfinished and (path / "cache.json").exists()):
-                shutil.rmtree(path, ignore_errors=True)
 
 
 def make(source: Source, site: Site, formats: tuple[Format, ...], workers: int, skip_bad: bool, read: Callable) -> Path:
@@ -309,7 +259,3 @@ def size_text(n: float) -> str:
 def save(path: Path, array: np.ndarray) -> None:
     with open(path, "wb") as file:  # np.save would add .npy to the temporary name
         np.save(file, array)
-
-
-def say(text: str) -> None:
-    print(f"cache: {text}", file=sys.stderr, flush=True)
