@@ -11,7 +11,7 @@ from common.sample import shares, soft_noise, write_sample
 
 TRAIN, TEST = 800, 250
 MALIGNANT = 0.1
-SEPARATION = 2.2  # between the classes, in standard deviations of how suspicious a lesion looks
+SEPARATION = 3.0  # between the classes, in standard deviations of how suspicious a lesion looks
 SITES = ("torso", "lower extremity", "upper extremity", "head/neck", "palms/soles", "oral/genital")
 SITE_SHARES = (0.51, 0.25, 0.15, 0.06, 0.02, 0.01)
 TURN = 2 * np.pi
