@@ -49,10 +49,10 @@ practice: setup  ## serve the practice leaderboard on PORT (7777)
 	@$(PY) -m competitions practice $(if $(PORT),--port $(PORT))
 
 bench-feed: setup  ## images/s of the feed beside timm's and torchvision's loaders
-	@$(PY) benchmarks/bench_feed.py $(ARGS)
+	@$(PY) -m benchmarks.bench_feed $(ARGS)
 
 bench-train: setup  ## images/s of training beside the same step on one fixed batch
-	@$(PY) benchmarks/bench_train.py $(ARGS)
+	@$(PY) -m benchmarks.bench_train $(ARGS)
 
 requirements: setup  ## compile requirements.in to requirements.txt with hashes
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt

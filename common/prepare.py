@@ -33,7 +33,7 @@ VERSION = 1
 """Raise it when the same source gives other bytes than before."""
 SMALLEST_CROP, NARROWEST_CROP = 0.65, 3 / 4
 """Area and aspect ratio of the smallest random resized crop (the paper's)."""
-HEADROOM = 1.25
+HEADROOM = 1.3
 DISK_MARGIN = 500_000_000
 """Bytes that a cache leaves free on its disk."""
 JPEG_SAMPLES = 16
@@ -43,7 +43,7 @@ JPEG_SAMPLES = 16
 def stored_size(height: int, width: int, input_size: int) -> tuple[int, int]:
     """(height, width) in the cache of an image of `height` × `width`.
 
-    The short side is at least 1.25 × the input, and no crop of at least 0.65 of the area with an aspect ratio in
+    The short side is at least 1.3 × the input, and no crop of at least 0.65 of the area with an aspect ratio in
     [3/4, 4/3] is enlarged in either direction. Never larger than the image itself.
     """
     headroom = HEADROOM * input_size / min(height, width)

@@ -4,23 +4,19 @@ import json
 import multiprocessing
 import os
 import signal
-from functools import partial
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
 from common.augment import Policy, evaluation_transform
-from common.augment.crop import random_box, resize
 from common.cache import ENTRY, Cache
 from common.errors import UserError
 from common.feed import Feed, image_seeds
 from common.images import read_rgb
-from common.prepare import prepare, stored_size
+from common.prepare import prepare
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -188,21 +184,6 @@ def test_an_error_in_a_transform_is_shown_as_it_is(workers):
         batches_of(feed, 0)
 
 
-def crop_from_the_cache(image: np.ndarray, seed: int, size: int) -> np.ndarray:
-    top, bottom, left, right = random_box(*image.shape[:2], Random(seed))
-    return resize(image[top:bottom, left:right], size)
-
-
-def crop_from_the_file(image: np.ndarray, seed: int, size: int) -> np.ndarray:
-    """The same part of the raw picture, to the fraction of a pixel, as torchvision and timm resize it."""
-    height, width = image.shape[:2]
-    stored = stored_size(height, width, size)
-    top, bottom, left, right = random_box(*stored, Random(seed))
-    y, x = height / stored[0], width / stored[1]
-    box = (left * x, top * y, min(right * x, width), min(bottom * y, height))
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
-
-
 class RawFiles:
     """What the cache stands for: the files themselves, decoded in full."""
 
@@ -231,8 +212,9 @@ def test_batches_from_the_cache_are_those_from_the_raw_files_within_two_grey_lev
     table = pd.DataFrame({"id": [path.stem for path in paths], "path": [str(path) for path in paths]})
     cache = prepare(table, name, size, tmp_path, format=format, workers=2)
     rows = np.arange(len(paths))
-    cached = Feed(cache, rows, size, partial(crop_from_the_cache, size=size), 5, seed=1, workers=1)
-    raw = Feed(RawFiles(paths), rows, size, partial(crop_from_the_file, size=size), 5, seed=1, workers=1)
+    transform = Policy("base", flips="both").transform(size)
+    cached = Feed(cache, rows, size, transform, 5, seed=1, workers=1)
+    raw = Feed(RawFiles(paths), rows, size, transform, 5, seed=1, workers=1)
     with cached, raw:
         pairs = [pair for epoch in range(4) for pair in zip(cached.epoch(epoch), raw.epoch(epoch), strict=True)]
     differences = [(a.int() - b.int()).abs().float().mean() for (a, _), (b, _) in pairs]

@@ -39,7 +39,7 @@ class Scaled:
         """uint8 (H, W, C) and a seed → uint8 (H, W, C). torch's global CPU stream is as before."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
-            varied = self(torch.from_numpy(image).permute(2, 0, 1))
+            varied = self(torch.from_numpy(image.copy()).permute(2, 0, 1))
         return np.ascontiguousarray(varied.permute(1, 2, 0).numpy())
 
 

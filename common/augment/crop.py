@@ -4,12 +4,14 @@ Images are uint8 (H, W, C) with any number of channels; results are contiguous u
 """
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Literal
 
 import cv2
 import numpy as np
+from PIL import Image
 
 Flips = Literal["none", "horizontal", "both"]
 
@@ -18,63 +20,107 @@ AREA = (0.65, 1.0)
 LOG_RATIO = (math.log(3 / 4), math.log(4 / 3))
 """Logarithm of width / height of a random crop, torchvision's default."""
 TRIES = 10
+LEADS = 12
+"""Starts that `Lattice` chooses from."""
+BILINEAR = Image.Resampling.BILINEAR
 
 
-def random_box(height: int, width: int, random: Random) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of a random crop, distributed as torchvision's RandomResizedCrop: the area and the
-    logarithm of the ratio are uniform; after ten boxes that do not fit, the largest centred one with a legal ratio.
+@dataclass(frozen=True)
+class Box:
+    """Part of an image, in pixels and fractions of them: a seed shows the same part whatever scale is stored."""
 
-    Edges are rounded last, so that one seed shows the same part of an image whatever scale it is stored at.
-    """
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+def random_box(height: int, width: int, random: Random) -> Box:
+    """A random crop, distributed as torchvision's RandomResizedCrop: the area and the logarithm of the ratio are
+    uniform; after ten boxes that do not fit, the largest centred one with a legal ratio."""
     for _ in range(TRIES):
         area = height * width * random.uniform(*AREA)
         ratio = math.exp(random.uniform(*LOG_RATIO))
         h, w = math.sqrt(area / ratio), math.sqrt(area * ratio)
         if h <= height and w <= width:
-            return *span(random.random() * (height - h), h), *span(random.random() * (width - w), w)
+            return Box(random.random() * (height - h), random.random() * (width - w), h, w)
     low, high = (math.exp(bound) for bound in LOG_RATIO)
     h, w = min(height, width / low), min(width, height * high)
-    return *span((height - h) / 2, h), *span((width - w) / 2, w)
+    return Box((height - h) / 2, (width - w) / 2, h, w)
 
 
-def span(start: float, length: float) -> tuple[int, int]:
-    """The nearest whole pixels, at least one."""
-    first, last = round(start), round(start + length)
-    return (first, last) if last > first else (int(start), int(start) + 1)
-
-
-def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """The image as a square of `size` pixels. OpenCV's bilinear filter looks at four pixels and is four times as fast
-    as averaging: enough for crops from the cache, which shrink by less than 1.5. What shrinks more would alias."""
-    shrink = min(image.shape[:2]) / size
-    interpolation = cv2.INTER_AREA if shrink > 1.5 else cv2.INTER_LINEAR
+def view(image: np.ndarray, box: Box, size: int) -> np.ndarray:
+    """The box as a square of `size` pixels. Crops from the cache shrink by less than 1.45, where a bilinear look at
+    four pixels is enough; what shrinks more (a raw image) would alias and is averaged, as in Pillow and torchvision."""
     channels = image.shape[2]
+    if min(box.height, box.width) > 1.45 * size:
+        return averaged(image, box, size)
     if channels > 4:  # OpenCV resizes four channels at a time
-        parts = [resize(image[..., first : first + 4], size) for first in range(0, channels, 4)]
+        parts = [view(image[..., first : first + 4], box, size) for first in range(0, channels, 4)]
         return np.concatenate(parts, axis=2)
-    square = cv2.resize(image, (size, size), interpolation=interpolation)
+    rows, columns = Lattice.of(box.top, box.height, size), Lattice.of(box.left, box.width, size)
+    square = cv2.resize(cut(image, rows, columns), None, fx=columns.zoom, fy=rows.zoom)
+    square = square[rows.skip : rows.skip + size, columns.skip : columns.skip + size]
     return square.reshape(size, size, channels)  # OpenCV drops the axis of a single channel
+
+
+def averaged(image: np.ndarray, box: Box, size: int) -> np.ndarray:
+    """The same with Pillow's bilinear filter, which widens with the scale."""
+    height, width, channels = image.shape
+    edges = (box.left, box.top, min(box.left + box.width, width), min(box.top + box.height, height))
+    parts = [image] if channels == 3 else [image[..., channel] for channel in range(channels)]
+    small = [np.asarray(Image.fromarray(part).resize((size, size), BILINEAR, box=edges)) for part in parts]
+    return small[0] if channels == 3 else np.stack(small, axis=2)
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """How OpenCV's resize, which begins at a whole pixel, samples a line that begins at a fractional one: it begins
+    `skip` samples earlier, where a sample's edge comes nearest to a whole pixel, `first`. Three times as fast as
+    `warpAffine`, and mostly within a few hundredths of a pixel of it."""
+
+    first: int
+    last: int
+    skip: int
+    zoom: float
+
+    @classmethod
+    def of(cls, start: float, length: float, size: int) -> "Lattice":
+        step = length / size
+        edges = [start - skip * step for skip in range(LEADS)]
+        skip = min(range(LEADS), key=lambda skip: abs(edges[skip] - round(edges[skip])))
+        first = round(edges[skip])
+        return cls(first, math.ceil(first + (skip + size) * step) + 1, skip, 1 / step)
+
+
+def cut(image: np.ndarray, rows: Lattice, columns: Lattice) -> np.ndarray:
+    """The pixels that both lattices ask for; outside of the image the nearest one stands in."""
+    height, width = image.shape[:2]
+    part = image[max(rows.first, 0) : rows.last, max(columns.first, 0) : columns.last]
+    top, left = max(-rows.first, 0), max(-columns.first, 0)
+    bottom, right = max(rows.last - height, 0), max(columns.last - width, 0)
+    if top or bottom or left or right:
+        return cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return part
 
 
 def crop_and_flip(image: np.ndarray, seed: int, size: int, flips: Flips) -> np.ndarray:
     """A random resized crop, mirrored with probability 1/2 along each axis that `flips` allows."""
     random = Random(seed)
-    top, bottom, left, right = random_box(*image.shape[:2], random)
-    square = resize(image[top:bottom, left:right], size)
+    square = view(image, random_box(*image.shape[:2], random), size)
     across = flips != "none" and random.random() < 0.5
     down = flips == "both" and random.random() < 0.5
     if across or down:
         direction = -1 if across and down else int(across)  # OpenCV: 1 mirrors left and right, 0 up and down, -1 both
-        square = cv2.flip(square, direction).reshape(square.shape)
-    return square
+        return cv2.flip(square, direction).reshape(square.shape)
+    return np.ascontiguousarray(square)
 
 
 def centre(image: np.ndarray, seed: int, size: int) -> np.ndarray:
     """Short side to `size`, then the central square. Cropping first gives the same pixels for less work."""
     height, width = image.shape[:2]
     side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return resize(image[top : top + side, left : left + side], size)
+    return np.ascontiguousarray(view(image, Box((height - side) / 2, (width - side) / 2, side, side), size))
 
 
 def evaluation_transform(size: int):

@@ -16,9 +16,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(
-            f"weights: no file {path}; give --weights FILE.safetensors or --weights none"
-        )
+        raise UserError(f"weights: no file {path}; give --weights FILE.safetensors or --weights none")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

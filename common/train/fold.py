@@ -161,7 +161,7 @@ class Fold:
             outputs = predict_outputs(self.best_network, self.valid_feed, self.device, self.activate)
         if not (math.isfinite(train_loss) and np.isfinite(outputs).all()):
             raise UserError(
-                f"epoch {self.epoch + 1} of {self.folder} ended with loss {train_loss:g} or outputs that are not finite; "
+                f"epoch {self.epoch + 1} of {self.folder} ended with loss {train_loss:g} or outputs not finite: "
                 f"lower --learning-rate (now {self.recipe.learning_rate:g}) or set --clip-gradient 1"
             )
         return self.score(outputs) if self.valid_feed is not None else None
