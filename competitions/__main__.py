@@ -51,15 +51,21 @@ def main(arguments: list[str]) -> None:
     getattr(verbs, verb.replace("-", "_"))(competition, arguments[2:])
 
 
-if __name__ == "__main__":
+def run(arguments: list[str]) -> int:
+    """`main` with an exit code: 2 and one line for what a user can mend, 130 when interrupted."""
     try:
-        main(sys.argv[1:])
+        main(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(141)
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, NamedTuple, TypeVar
 
 import tyro
@@ -14,6 +14,7 @@ from common.options import Options
 from common.recipe import FIELDS, Recipe
 
 T = TypeVar("T")
+NAMES = (*FIELDS, *(option.name for option in fields(Options)))
 DEFAULT_RECIPE, SAMPLE_RECIPE = "interventions", "sample"
 
 
@@ -69,13 +70,18 @@ def parse(kind: type[T], words: list[str], program: str, default: T | None = Non
 
 
 def one_line(box: str) -> str:
-    """The first section of tyro's box without its frame: `unrecognized options: --lr, 3 (did you mean --…?)`."""
-    lines = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
-    body = [line for line in lines[1:] if line and not line.startswith(("╰", "╭"))]
-    end = next((index for index, line in enumerate(body) if set(line) <= {"─", "-"}), len(body))
-    message = " ".join(body[:end]) or "cannot parse the arguments"
-    near = re.search(r"Perhaps you meant:\s*(--[\w-]+)", " ".join(body))
-    hint = f" (did you mean {near.group(1)}?)" if near else ""
+    """The first part of tyro's box, below its title and without its frame, which is drawn in lines or in dashes."""
+    lines = [line.strip(" │|") for line in box.splitlines()]
+    parts: list[list[str]] = [[]]
+    for line in filter(None, lines):
+        if line.startswith(("╭", "╰")) or set(line) <= set("─-"):
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    told = [" ".join(part) for part in parts if part]
+    message = told[0] if "╭" in box else told[1]
+    unknown = re.match(r"Unrecognized options: (--[\w-]+)", message)
+    hint = closest(unknown.group(1), [f"--{name.replace('_', '-')}" for name in NAMES]) if unknown else ""
     return f"{message}{hint}; --help lists every field"
 
 

@@ -118,6 +118,8 @@ def submit(competition: Competition, words: list[str]) -> None:
     from common.kaggle.submit import submit as send
 
     board, words = take(words, "--leaderboard")
+    if board not in ("", "kaggle", "practice"):
+        raise UserError(f"--leaderboard takes kaggle or practice, not '{board}'")
     run_id, words = take(words, "--run")
     recipe, options, asked = parse_recipe(competition, "submit", words)
     raw = source(competition, options)
@@ -157,8 +159,6 @@ def choose_leaderboard(asked: str, raw: Source) -> str:
     """Kaggle's where there are credentials and real data, else the practice leaderboard."""
     from common.kaggle.client import has_credentials
 
-    if asked not in ("", "kaggle", "practice"):
-        raise UserError(f"--leaderboard takes kaggle or practice, not '{asked}'")
     if asked == "kaggle" and raw.solution is not None:
         raise UserError("sample data goes to the practice leaderboard alone; leave out --leaderboard kaggle")
     if asked:

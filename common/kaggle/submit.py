@@ -60,6 +60,7 @@ def submit(
     with ledger.sending():
         row = ledger.find(competition.name, client.leaderboard, sha256)
         if row is not None and row.finished and not again:
+            print(f"{client.leaderboard}: the same bytes were sent before, so nothing is sent (--again sends them)")
             return row
         resend = again and (row is None or row.ref is not None)
         if row is None or resend:
