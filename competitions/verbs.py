@@ -123,6 +123,8 @@ def submit(competition: Competition, words: list[str]) -> None:
     run_id, words = take(words, "--run")
     recipe, options, asked = parse_recipe(competition, "submit", words)
     raw = source(competition, options)
+    if raw.mark:
+        print(f"{raw.prefix}drawn by this project in the layout of the real download; its scores say nothing else")
     board = choose_leaderboard(board, raw)
     if board == "practice":
         raw = arena(raw)
@@ -131,7 +133,9 @@ def submit(competition: Competition, words: list[str]) -> None:
         refuse_notebook_only(competition, client)
         run = choose_run(competition, run_id, asked, recipe, raw, replace(options, again=False))
         csv = write_submission(competition, run, raw, options)
-        row = send(csv, competition, client, Ledger(), run.id, run.metrics["score"], options.again)
+        ledger = Ledger()
+        row = send(csv, competition, client, ledger, run.id, run.metrics["score"], options.again)
+    print(f"written down in {ledger.path}")
     print(f"{row}{f' ({raw.mark})' if raw.mark else ''}")
     if row.state == "failed":
         raise UserError(f"{board}: submission {row.ref} was refused: {row.error}")
