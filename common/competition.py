@@ -20,11 +20,12 @@ Task = Literal["multiclass", "ordinal", "binary", "multilabel"]
 
 @dataclass(frozen=True)
 class SubmissionFormat:
-    """The columns of `submission.csv` and what stands in the second: a class number or a probability in [0, 1]."""
+    """The columns of `submission.csv` and what stands in the second: a class number, a probability in [0, 1], or
+    "labels": class numbers separated by blanks, at least one."""
 
     id_column: str
     target_column: str
-    kind: Literal["class", "probability"]
+    kind: Literal["class", "probability", "labels"]
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,23 @@ class Competition:
 
     The readers return pandas tables, one row an image, with a fresh 0..n-1 index:
 
-    - `read_train(raw)` → `id` (str, unique), `path` (str, absolute), `label` (int, 0..len(classes)-1), `group` (str;
-      rows of one group never lie on two sides of a split; absent where every image is its own group), and whatever
-      other columns the competition wants to keep.
-    - `read_test(raw)` → `id`, `path`, in the order of `sample_submission.csv`.
+    - `read_train(raw)` → `id` (str, unique), `path` (str, absolute), `label` (int, 0..len(classes)-1; in a multi-label
+      task str: class numbers in ascending order, separated by blanks), `group` (str; rows of one group never lie on two
+      sides of a split; absent where every image is its own group), and whatever other columns the competition wants to
+      keep.
+    - `read_test(raw)` → `id`, `path`, in the order of `sample_submission.csv`. Where there is no Kaggle competition
+      (`slug` is empty, `takes` is "practice") the raw folder has no sample submission and its test rows have labels:
+      `id`, `path`, `label`.
     - `read_external(folder)` → as `read_train`; these rows are trained on and never validated on.
     - `paper_split(train)` → bool array (n,), True where the paper validates.
     - `make_sample(folder, seed)` draws sample data in the exact layout of the real download and returns the truth of
       its test set: `id`, `label`.
 
-    All of them raise `common.errors.UserError` for input that a user can mend.
+    - `read_image(path, at_least, channels)` → the image of a row, uint8 (H, W, channels), whole and upright, at any
+      scale whose short side is not below `at_least` (None: as it is); raises `common.images.BadImage`. A function of a
+      module, for it is sent to other processes; None: `common.images.read_rgb`, which has three channels.
+
+    All others raise `common.errors.UserError` for input that a user can mend.
     """
 
     name: str
@@ -59,6 +67,7 @@ class Competition:
     recipes: "Mapping[str, Recipe]"
     slug: str = ""
     read_external: "Callable[[Path], pd.DataFrame] | None" = None
+    read_image: "Callable[[str, int | None, int], np.ndarray] | None" = None
     external_source: str = ""
     sample_submission: str = "sample_submission.csv"
     leaderboard_lines: Mapping[str, float] = field(default_factory=dict)

@@ -36,10 +36,12 @@ class Recipe:
     # The images
     input_size: Annotated[int, Field(ge=32, le=2048)] = 256
     """Side of the square that the network sees, in pixels."""
+    channels: Annotated[int, Field(ge=1, le=16)] = 3
+    """Channels of an image, where the competition can read others than three."""
     normalization: Literal["weights", "imagenet"] = "weights"
     """Mean and standard deviation: those the weights were made with, or ImageNet's whatever the weights (the paper)."""
     color_order: Literal["rgb", "bgr"] = "rgb"
-    """'bgr' reproduces the paper's code, which never turns OpenCV's BGR into RGB."""
+    """'bgr' reproduces the paper's code, which never turns OpenCV's BGR into RGB; further channels stay in place."""
 
     # Augmentation
     augment: Literal["none", "base", "paper-aptos", "heavy", "randaugment", "augmix"] = "base"
@@ -100,8 +102,9 @@ class Recipe:
     # From outputs to a submission
     tta: Literal["none", "flip", "flips", "d4"] = "none"
     """Views averaged in prediction: mirror, both mirrors (4), all symmetries of the square (8)."""
-    decision: Literal["argmax", "round", "thresholds", "prevalence", "majority", "probability"] = "argmax"
-    """From outputs to labels; 'thresholds' and 'prevalence' are fitted on out-of-fold outputs, nested over folds."""
+    decision: Literal["argmax", "round", "thresholds", "global", "prevalence", "majority", "probability"] = "argmax"
+    """From outputs to labels; 'thresholds', 'global' (one cut for all classes of a multi-label task) and 'prevalence'
+    are fitted on out-of-fold outputs, nested over folds."""
 
     def __post_init__(self) -> None:
         if self.schedule == "step" and not self.step_epochs:
@@ -110,9 +113,11 @@ class Recipe:
             raise ValueError(f"only_folds must lie in 0..{self.folds - 1}")
         if self.only_folds and self.split != "folds":
             raise ValueError(f"only_folds goes with split 'folds', not '{self.split}'")
+        if self.color_order == "bgr" and self.channels < 3:
+            raise ValueError(f"color_order 'bgr' needs three channels or more, not {self.channels}")
         if self.regression and (self.cutmix or self.label_smoothing):
             raise ValueError(f"loss '{self.loss}' takes no cutmix and no label_smoothing")
-        if self.regression and self.decision in ("argmax", "majority", "probability"):
+        if self.regression and self.decision not in ("round", "thresholds", "prevalence"):
             raise ValueError(f"loss '{self.loss}' needs decision 'round', 'thresholds' or 'prevalence'")
 
     @model_validator(mode="wrap")
