@@ -14,7 +14,7 @@ from common.prepare import concatenate, prepare
 from common.recipe import Recipe
 from common.splits import grouped_folds
 
-ALWAYS_TRAIN = -1
+ALWAYS_TRAIN, LEFT_OUT = -1, -2
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> 
         UserError: from the readers; or the competition has no external data, or its folds cannot be made.
     """
     train = train.assign(source="train", fold=assign_folds(competition, train, recipe))
+    train = train[train["fold"] != LEFT_OUT].reset_index(drop=True)
     if recipe.external:
         train = pd.concat([train, read_external(competition, recipe, train["id"])], ignore_index=True)
     every = range(recipe.folds) if recipe.split == "folds" else (0,)
@@ -56,9 +57,11 @@ def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> 
 
 
 def assign_folds(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> np.ndarray:
-    """(n,) int: the fold that validates each row; with the paper's split 0 validates and -1 trains."""
+    """(n,) int: the fold that validates each row; with the paper's split 0 validates, -1 trains and -2 does
+    neither."""
     if recipe.split == "paper":
-        return np.where(competition.paper_split(train), 0, ALWAYS_TRAIN)
+        validates = competition.paper_split(train)
+        return np.where(validates == LEFT_OUT, LEFT_OUT, np.where(validates, 0, ALWAYS_TRAIN))
     if recipe.split == "all":
         return np.full(len(train), ALWAYS_TRAIN)
     groups = train["group"].to_numpy() if "group" in train else None
