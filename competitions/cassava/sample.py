@@ -13,7 +13,7 @@ from competitions.cassava import COMPETITION
 from competitions.cassava.data import NAMES
 
 CLASS_COUNTS = (1087, 2189, 2386, 13158, 2577)  # of the real train.csv
-TRAIN, TEST = 600, 200
+TRAIN, TEST = 500, 150
 WRONG = 0.05  # share of labels that are not what the picture shows
 HEIGHT, WIDTH = 150, 200  # a quarter of the real 600 × 800
 BLIGHT, STREAK, MOTTLE, MOSAIC, HEALTHY = range(5)
@@ -21,7 +21,7 @@ TURN = 2 * np.pi
 
 
 def make_sample(folder: Path, seed: int) -> pd.DataFrame:
-    """Draw 600 training and 200 test photographs; the same for the same seed. Five labels of a hundred are wrong, in
+    """Draw 500 training and 150 test photographs; the same for the same seed. Five labels of a hundred are wrong, in
     both parts, as in the real data.
 
     Returns:
