@@ -29,17 +29,17 @@ BUILDS = {
     "opossum": Build(0.20, 0.42, 0.16, 0.10, 0.22, 0.05, 0.75, 0.04, (140, 145, 150), "white face"),
     "raccoon": Build(0.22, 0.52, 0.20, 0.05, 0.25, 0.08, 0.55, 0.16, GREY, "ringed tail"),
     "squirrel": Build(0.12, 0.45, 0.14, 0.08, 0.30, 0.08, 0.90, 0.26, (85, 100, 115), "raised tail"),
-    "bobcat": Build(0.31, 0.42, 0.42, 0.10, 0.25, 0.14, 0.16, 0.08, SAND, "spots"),
+    "bobcat": Build(0.28, 0.42, 0.42, 0.10, 0.25, 0.14, 0.16, 0.08, SAND, "spots"),
     "skunk": Build(0.18, 0.45, 0.16, 0.04, 0.22, 0.03, 0.75, 0.30, BLACK, "stripe"),
-    "dog": Build(0.36, 0.36, 0.46, 0.22, 0.25, 0.07, 0.45, 0.06, (70, 95, 130), "patches"),
-    "coyote": Build(0.34, 0.34, 0.48, 0.20, 0.23, 0.16, 0.50, 0.14, (105, 125, 140)),
-    "rabbit": Build(0.13, 0.60, 0.14, 0.06, 0.38, 0.42, 0.08, 0.14, (80, 105, 125)),
+    "dog": Build(0.30, 0.36, 0.46, 0.22, 0.25, 0.07, 0.45, 0.06, (70, 95, 130), "patches"),
+    "coyote": Build(0.29, 0.34, 0.48, 0.20, 0.23, 0.16, 0.50, 0.14, (105, 125, 140)),
+    "rabbit": Build(0.15, 0.60, 0.14, 0.06, 0.38, 0.42, 0.08, 0.14, (80, 105, 125)),
     "bird": Build(0.11, 0.50, 0.34, 0.12, 0.30, 0.00, 0.55, 0.14, (90, 60, 45), "beak"),
     "cat": Build(0.22, 0.36, 0.32, 0.08, 0.27, 0.11, 0.80, 0.07, (60, 75, 85), "bars"),
     "badger": Build(0.27, 0.46, 0.12, 0.04, 0.23, 0.03, 0.18, 0.10, (120, 130, 138), "striped head"),
-    "deer": Build(0.46, 0.38, 0.75, 0.48, 0.22, 0.13, 0.08, 0.06, (75, 105, 150)),
+    "deer": Build(0.32, 0.38, 0.75, 0.48, 0.22, 0.13, 0.08, 0.06, (75, 105, 150)),
     "fox": Build(0.25, 0.34, 0.36, 0.12, 0.24, 0.14, 0.75, 0.18, RED, "pale tail"),
-    "rodent": Build(0.06, 0.55, 0.08, 0.02, 0.35, 0.12, 0.95, 0.04, BROWN),
+    "rodent": Build(0.09, 0.55, 0.08, 0.02, 0.35, 0.12, 0.95, 0.04, BROWN),
 }
 
 
@@ -141,15 +141,9 @@ def _draw_head(figure: Figure, build: Build, back: float, coat, random) -> np.nd
     x, y = root[0] + reach * np.cos(rise), root[1] + reach * np.sin(rise)
     half = build.head / 2
     figure.limb([root, (x, y)], 0.6 * build.head, coat)
+    ear_height = y + 0.8 * half + build.ears / 2
     for offset, factor in ((-0.35, 0.75), (0.1, 1.0)):
-        figure.blob(
-            x + offset * half,
-            y + half * 0.8 + build.ears / 2,
-            build.ears / 3,
-            build.ears / 1.6,
-            _shade(coat, factor),
-            80,
-        )
+        figure.blob(x + offset * half, ear_height, build.ears / 3, build.ears / 1.6, _shade(coat, factor), 80)
     face = (205, 210, 215) if build.mark == "white face" else coat
     figure.blob(x, y, half, 0.8 * half, face)
     figure.blob(x + 0.9 * half, y - 0.3 * half, 0.55 * half, 0.4 * half, face, -15)
@@ -166,7 +160,7 @@ def _draw_head(figure: Figure, build: Build, back: float, coat, random) -> np.nd
 
 def draw_car(layer: np.ndarray, foot: np.ndarray, scale: float, facing: int, random) -> np.ndarray:
     """One car with its wheels at `foot`, as `draw_animal`; returns where its headlight is."""
-    length = 0.8 * scale * layer.shape[0] * random.normal(1, 0.08)
+    length = 0.55 * scale * layer.shape[0] * random.normal(1, 0.08)
     paint = random.choice([(200, 200, 205), (60, 60, 65), (50, 50, 160), (140, 80, 50), (95, 130, 120)]).tolist()
     figure = Figure(layer, foot, length, facing)
     for corners, color in (

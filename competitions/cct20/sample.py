@@ -126,7 +126,7 @@ def make_place(seed: int, location: int) -> Place:
     ground = np.array([random.uniform(50, 95), random.uniform(85, 125), random.uniform(95, 150)], np.float32)
     y = np.arange(HEIGHT, dtype=np.float32)[:, None] - 6 * soft_noise(random, HEIGHT, WIDTH, 4)
     below = np.clip((y - horizon) / 4, 0, 1)[..., None]
-    texture = 0.12 * soft_noise(random, HEIGHT, WIDTH, 8) + 0.1 * soft_noise(random, HEIGHT, WIDTH, 50)
+    texture = 0.1 * soft_noise(random, HEIGHT, WIDTH, 8) + 0.06 * soft_noise(random, HEIGHT, WIDTH, 50)
     background = (far + below * (ground - far)) * (1 + texture[..., None])
     things = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
     for _ in range(random.integers(2, 6)):
@@ -154,7 +154,7 @@ def _draw_walker(layer, name: str, place: Place, walk, random, frame: int) -> np
     # Out of the frame but for a part: labelled all the same, as in the real data.
     foot = np.array([np.clip(x, 0, WIDTH), place.horizon + 8 + nearness * (HEIGHT - place.horizon - 14)])
     draw = draw_car if name == "car" else partial(draw_animal, name=name)
-    return draw(layer, foot=foot, scale=0.55 + 0.6 * nearness, facing=facing, random=random)
+    return draw(layer, foot=foot, scale=0.9 + 0.8 * nearness, facing=facing, random=random)
 
 
 def _cover(picture: np.ndarray, layer: np.ndarray, texture: np.ndarray) -> None:
