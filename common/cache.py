@@ -1,7 +1,7 @@
 """A folder of images decoded once, read through a memory map that every process shares.
 
     <name>-<input size>-<format>-<fingerprint>/
-        pixels.bin   the images one after the other: uint8 rows (raw) or JPEG files (jpeg)
+        pixels.bin   the images one after the other: uint8 rows (raw) or JPEG files (jpeg; see `compress`)
         index.npy    where each one lies, its shape and its CRC-32
         cache.json   ids, what was left out, fingerprint; written last, so a folder that has it is complete
 
@@ -20,18 +20,20 @@ from common.errors import UserError, listing
 from common.files import read_json
 
 ENTRY = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("crc", "<u4")])
+JPEG_PARAMETERS = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 RELEASE_AFTER = 64 << 20
 """Bytes read through the map before its pages are given back. File pages count as resident memory of each process that
 has read them, so that without this a worker seems to grow to the size of the cache."""
 
 
 class Cache:
-    """Images of different shapes: `len(cache)`, `cache[i]` → uint8 (H, W, 3) RGB, read-only where the format is raw.
+    """Images of different shapes: `len(cache)`, `cache[i]` → uint8 (H, W, channels), read-only where the format is raw.
 
     Attributes:
         ids: of the images, in order.
         skipped: (id, path, reason) of the images that were left out.
         fingerprint: hex digest of the source and the input size.
+        channels: of every image; three are RGB.
 
     Cheap to open, may be pickled, and may be used on both sides of a fork.
 
@@ -53,6 +55,7 @@ class Cache:
         self.fingerprint: str = facts["fingerprint"]
         self.format: str = facts["format"]
         self.input_size: int = facts["input_size"]
+        self.channels: int = facts.get("channels", 3)
         self._pixels = np.frombuffer(self._map, np.uint8)
         self._entries = entries
         self._begin = entries["offset"].astype(np.int64)
@@ -68,8 +71,8 @@ class Cache:
         self._release_pages(int(end - begin))
         stored = self._pixels[begin:end]
         if self.format == "raw":
-            return stored.reshape(*self._shape[i], 3)
-        return cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB)
+            return stored.reshape(*self._shape[i], self.channels)
+        return decompress(stored, self.channels)
 
     def _release_pages(self, coming: int) -> None:
         """Views handed out before stay valid: a page that is touched again comes back from the page cache."""
@@ -130,3 +133,19 @@ class Concatenation:
 def concatenate(caches: list) -> Cache | Concatenation:
     """One cache whose images are those of `caches` in order; the cache itself where there is one only."""
     return caches[0] if len(caches) == 1 else Concatenation(caches)
+
+
+def compress(image: np.ndarray) -> bytes:
+    """uint8 (H, W, C) → a JPEG file, or for other than three channels, which JPEG would blend as colours, a lossless
+    PNG file of the channels one above the other."""
+    if image.shape[2] == 3:
+        return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), JPEG_PARAMETERS)[1].tobytes()
+    return cv2.imencode(".png", np.concatenate(np.moveaxis(image, 2, 0)))[1].tobytes()
+
+
+def decompress(stored: np.ndarray, channels: int) -> np.ndarray:
+    """The image, uint8 (H, W, channels), of the bytes that `compress` gave."""
+    if channels == 3:
+        return cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB)
+    planes = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE)
+    return np.ascontiguousarray(np.moveaxis(planes.reshape(channels, -1, planes.shape[1]), 0, 2))

@@ -9,8 +9,10 @@ import pandas as pd
 from common.competition import Competition
 from common.errors import UserError
 from common.files import content_hash
+from common.labels import label_array, rarest_class
 from common.options import Options
 from common.prepare import concatenate, prepare
+from common.reader import reader_of
 from common.recipe import Recipe
 from common.splits import grouped_folds
 
@@ -64,8 +66,16 @@ def assign_folds(competition: Competition, train: pd.DataFrame, recipe: Recipe) 
         return np.where(validates == LEFT_OUT, LEFT_OUT, np.where(validates, 0, ALWAYS_TRAIN))
     if recipe.split == "all":
         return np.full(len(train), ALWAYS_TRAIN)
+    return balanced_folds(competition, train, recipe.folds, recipe.seed)
+
+
+def balanced_folds(competition: Competition, train: pd.DataFrame, k: int, seed: int) -> np.ndarray:
+    """(n,) int in 0..k-1: groups kept apart, classes (of a multi-label row its rarest) spread evenly."""
+    labels = label_array(train["label"], competition.task, len(competition.classes))
+    if labels.ndim == 2:
+        labels = rarest_class(labels)
     groups = train["group"].to_numpy() if "group" in train else None
-    return grouped_folds(train["label"].to_numpy(), groups, recipe.folds, recipe.seed)
+    return grouped_folds(labels, groups, k, seed)
 
 
 def read_external(competition: Competition, recipe: Recipe, known_ids: pd.Series) -> pd.DataFrame:
@@ -90,14 +100,17 @@ def fingerprint(table: pd.DataFrame) -> str:
 
 def prepared(competition: Competition, table: pd.DataFrame, recipe: Recipe, options: Options):
     """The caches of a table's sources, joined in its order, and the list of skipped (id, path, reason)."""
+    read = reader_of(competition, recipe.channels)
+    of_channels = "" if recipe.channels == 3 else f"-{recipe.channels}ch"
     caches = [
         prepare(
             rows[["id", "path"]],
-            f"{competition.name}-{source}",
+            f"{competition.name}-{source}{of_channels}",
             recipe.input_size,
             options.cache,
             format=options.cache_format,
             skip_bad=options.skip_bad,
+            read=read,
         )
         for source, rows in table.groupby("source", sort=False)
     ]

@@ -16,12 +16,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from common.images import BadImage, image_size, shrink
+from common.cache import compress
+from common.images import BadImage, shrink
 from common.journal import write_at
+from common.reader import Reader
 
 CHUNK, HEADER_CHUNK = 8, 64
 """Images handed to a process at once."""
-JPEG_PARAMETERS = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
 class Task(NamedTuple):
@@ -36,7 +37,7 @@ class Task(NamedTuple):
 
 class Done(NamedTuple):
     """What became of a task: the length and checksum of what is stored, or the `reason` why it is not. `blob` holds
-    the JPEG file where the parent is to store it."""
+    the compressed file where the parent is to store it."""
 
     row: int
     reason: str = ""
@@ -56,7 +57,8 @@ class Decoders:
     process that dies raises `BrokenProcessPool`.
     """
 
-    def __init__(self, workers: int, read: Callable[[str, int], np.ndarray]) -> None:
+    def __init__(self, workers: int, read: Reader) -> None:
+        self.channels = read.channels
         self._at_once = 3 * workers
         self._pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=begin, initargs=(os.getpid(), read))
 
@@ -71,7 +73,7 @@ class Decoders:
         return self._each(size_chunk, list(enumerate(paths)), HEADER_CHUNK)
 
     def decode(self, tasks: list[Task], pixels: Path | None) -> Iterator[list[Done]]:
-        """Raw rows into the file `pixels`, or JPEG blobs to the caller where it is None."""
+        """Raw rows into the file `pixels`, or compressed blobs to the caller where it is None."""
         return self._each(partial(decode_chunk, pixels=pixels), tasks, CHUNK)
 
     def _each(self, function: Callable, items: list, size: int) -> Iterator[list]:
@@ -85,7 +87,7 @@ class Decoders:
             waiting |= {self._pool.submit(function, chunk) for chunk in islice(chunks, len(finished))}
 
 
-def begin(parent: int, read: Callable[[str, int], np.ndarray]) -> None:
+def begin(parent: int, read: Reader) -> None:
     """Set up a decoding process."""
     global _read
     _read = read
@@ -105,7 +107,7 @@ def size_chunk(paths: list[tuple[int, str]]) -> list[tuple[int, tuple[int, int] 
     results = []
     for row, path in paths:
         try:
-            results.append((row, image_size(path)))
+            results.append((row, _read.size(path)))
         except BadImage as error:
             results.append((row, error.reason))
     return results
@@ -126,7 +128,7 @@ def decode_one(task: Task, file: int | None) -> Done:
     except BadImage as error:
         return Done(task.row, error.reason)
     if file is None:
-        blob = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), JPEG_PARAMETERS)[1].tobytes()
+        blob = compress(image)
         return Done(task.row, length=len(blob), crc=zlib.crc32(blob), blob=blob)
     pixels = np.ascontiguousarray(image)
     write_at(file, pixels, task.offset)

@@ -75,7 +75,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`image` uint8 (H, W, 3) scaled down to (height, width, 3) by Pillow's bilinear filter, which averages over all
+    """`image` uint8 (H, W, C) scaled down to (height, width, C) by Pillow's bilinear filter, which averages over all
     the pixels that fall into one; itself where it has that shape already.
 
     The filter is the one with which torchvision and timm crop from the raw file. What a random crop then shows differs
@@ -83,6 +83,13 @@ def shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     if image.shape[:2] == (height, width):
         return image
+    if image.shape[2] != 3:
+        return np.stack([shrink_plane(image[..., channel], height, width) for channel in range(image.shape[2])], axis=2)
+    return shrink_plane(image, height, width)
+
+
+def shrink_plane(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The same for what Pillow takes as one image: (H, W) or (H, W, 3)."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 

@@ -9,7 +9,6 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,9 @@ from common.cache import Cache, Concatenation, concatenate
 from common.decode import Decoders, Task
 from common.errors import UserError, listing
 from common.files import write_atomically, write_json, write_text
-from common.images import read_rgb
 from common.journal import Journal
 from common.progress import Progress, clock
+from common.reader import Reader
 from common.site import FORMATS, Format, Site, say
 
 __all__ = ["Cache", "Concatenation", "concatenate", "prepare", "stored_size"]
@@ -34,6 +33,7 @@ VERSION = 1
 SMALLEST_CROP, NARROWEST_CROP = 0.65, 3 / 4
 """Area and aspect ratio of the smallest random resized crop (the paper's)."""
 HEADROOM = 1.3
+RGB = Reader()
 DISK_MARGIN = 500_000_000
 """Bytes that a cache leaves free on its disk."""
 JPEG_SAMPLES = 16
@@ -61,9 +61,9 @@ class Source:
     fingerprint: str
 
     @classmethod
-    def of(cls, images: pd.DataFrame, input_size: int, read: Callable) -> "Source":
+    def of(cls, images: pd.DataFrame, input_size: int, read: Reader) -> "Source":
         ids, paths = images["id"].astype(str).tolist(), images["path"].astype(str).tolist()
-        digest = hashlib.sha256(f"{VERSION} {input_size} {read.__module__}.{read.__qualname__}".encode())
+        digest = hashlib.sha256(f"{VERSION} {input_size} {read.name}".encode())
         for id, path in zip(ids, paths, strict=True):
             try:
                 status = Path(path).stat()
@@ -86,7 +86,7 @@ def prepare(
     format: Literal["auto", "raw", "jpeg"] = "auto",
     workers: int | None = None,
     skip_bad: bool = False,
-    read: Callable[[str, int], np.ndarray] = read_rgb,
+    read: Reader = RGB,
 ) -> Cache:
     """The cache of `images` at `input_size` under `root`: opened where it is there and still valid, else made.
 
@@ -95,10 +95,11 @@ def prepare(
         name: of the data set; an older cache of the same name and size is removed once the new one is complete.
         input_size: side of the square the network will see.
         root: folder of the caches.
-        format: `raw` uint8 rows, `jpeg` of quality 95 (smaller, slower to read), or `auto`: raw where it fits.
+        format: `raw` uint8 rows, `jpeg` of quality 95 (smaller, slower to read; lossless for other than three
+            channels), or `auto`: raw where it fits.
         workers: decoding processes; None: one a core.
         skip_bad: leave out images that cannot be read (`cache.skipped`) in place of refusing.
-        read: (path, short side wanted) → the whole upright picture, uint8 (H, W, 3), at any scale not below that.
+        read: how an image file is read; RGB unless a competition says otherwise.
 
     Raises:
         UserError: no images, bad images (all of them in one message), a folder that cannot be written, too little disk,
@@ -135,7 +136,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def make(source: Source, site: Site, formats: tuple[Format, ...], workers: int, skip_bad: bool, read: Callable) -> Path:
+def make(source: Source, site: Site, formats: tuple[Format, ...], workers: int, skip_bad: bool, read: Reader) -> Path:
     """Fill and complete the cache folder; the caller holds the lock."""
     with Decoders(workers, read) as decoders:
         sizes, bad = measure(decoders, source, site.input_size)
@@ -152,6 +153,7 @@ def make(source: Source, site: Site, formats: tuple[Format, ...], workers: int, 
         say(f"left out {len(bad):,} images that cannot be read: {listing(path for _, path, _ in skipped)}")
     kept = np.setdiff1d(np.arange(len(source.ids)), list(bad))
     facts = {"name": site.name, "input_size": site.input_size, "format": format, "fingerprint": source.fingerprint}
+    facts["channels"] = read.channels
     write_atomically(folder / "index.npy", lambda path: save(path, journal.entries[kept]))
     write_json(folder / "cache.json", facts | {"ids": [source.ids[row] for row in kept], "skipped": skipped})
     (folder / "done.log").unlink()
@@ -179,7 +181,7 @@ def choose_format(
     """The first of `formats` that fits on the disk; where one of them was begun, that one. Says what it will take."""
     formats = site.started(formats) or formats
     site.remove_others(keep=tuple(map(site.folder, formats)), only_unfinished=True)
-    raw = sum(height * width * 3 for height, width in sizes.values())
+    raw = sum(height * width * decoders.channels for height, width in sizes.values())
     for format in formats:
         need = raw if format == "raw" else round(raw * jpeg_ratio(decoders, source, sizes))
         free = shutil.disk_usage(site.root).free
@@ -187,7 +189,9 @@ def choose_format(
             about = "" if format == "raw" else "about "
             say(f"{len(sizes):,} images, {about}{size_text(need)} at {site.folder(format)}")
             return format
-    way_out = "--cache-format jpeg takes a fourth to a tenth, " if formats == ("raw",) else ""
+    way_out = (
+        "--cache-format jpeg takes a fourth to a tenth, " if formats == ("raw",) and decoders.channels == 3 else ""
+    )
     raise UserError(
         f"the cache of {len(sizes):,} images of '{site.name}' at {site.input_size} needs {size_text(need)} and "
         f"{site.root} has {size_text(free)} free ({size_text(DISK_MARGIN)} of it are left alone): {way_out}--cache DIR "
@@ -202,7 +206,8 @@ def jpeg_ratio(decoders: Decoders, source: Source, sizes: dict[int, tuple[int, i
     encoded = [result for results in decoders.decode(tasks, None) for result in results if not result.reason]
     if not encoded:
         return 1.0
-    return sum(len(result.blob) for result in encoded) / sum(math.prod(sizes[result.row]) * 3 for result in encoded)
+    pixels = sum(math.prod(sizes[result.row]) for result in encoded)
+    return sum(len(result.blob) for result in encoded) / (pixels * decoders.channels)
 
 
 def fill(
@@ -210,7 +215,7 @@ def fill(
 ) -> dict[int, str]:
     """Decode the images that the journal does not have yet; returns row → reason of those that cannot be read."""
     rows = list(sizes)
-    offsets = np.cumsum([0] + [height * width * 3 for height, width in sizes.values()]).tolist()
+    offsets = np.cumsum([0] + [height * width * decoders.channels for height, width in sizes.values()]).tolist()
     if format == "raw":
         journal.allocate(offsets[-1])
     tasks = [

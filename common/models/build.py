@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError, closest
+from common.models.channels import adapted_state, extended, widen_first_layer
 from common.models.pooling import GeM
 from common.models.weights import hub_weights, load_weights, read_weights
 from common.recipe import Recipe
@@ -14,26 +15,28 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Network(nn.Module):
     """A backbone behind its own normalization.
 
-    `forward` takes uint8 images (N, 3, H, W), RGB, and returns outputs (N, K) before any activation. `normalize` and
-    `backbone` are apart so that mixup and test-time views can act on normalized images. Only `backbone` has weights.
+    `forward` takes uint8 images (N, C, H, W), three channels being RGB, and returns outputs (N, K) before any
+    activation. `normalize` and `backbone` are apart so that mixup and test-time views can act on normalized images.
+    Only `backbone` has weights.
     """
 
     def __init__(self, backbone: nn.Module, mean, std, bgr: bool = False) -> None:
         super().__init__()
         self.backbone = backbone
         self.bgr = bgr
-        scale = 255.0 * torch.tensor(std).view(1, 3, 1, 1)
-        shift = torch.tensor(mean).view(1, 3, 1, 1) * 255.0
+        scale = 255.0 * torch.tensor(std).view(1, -1, 1, 1)
+        shift = torch.tensor(mean).view(1, -1, 1, 1) * 255.0
         self.register_buffer("scale", 1.0 / scale, persistent=False)
         self.register_buffer("shift", shift / scale, persistent=False)
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 RGB (N, 3, H, W) → float32, zero mean and unit variance on the weights' own images.
+        """uint8 (N, C, H, W) → float32, zero mean and unit variance on the weights' own images.
 
-        With `bgr` the channels are reversed first, as a reader that never undoes OpenCV's order would feed them.
+        With `bgr` the first three channels are reversed first, as a reader that never undoes OpenCV's order would feed
+        them.
         """
         if self.bgr:
-            images = images.flip(1)
+            images = torch.cat((images[:, :3].flip(1), images[:, 3:]), dim=1)
         return images.float().mul(self.scale).sub_(self.shift)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -62,6 +65,8 @@ def library_of(backbone: str) -> str:
 def build(recipe: Recipe, outputs: int, weights: bool = True) -> Network:
     """The recipe's network with `outputs` outputs; `weights=False` where a run's own weights follow.
 
+    Weights made for three channels are adapted to the recipe's number, their mean and standard deviation extended.
+
     Raises:
         UserError: the backbone does not exist, has no pooling to replace, or its weights cannot be had or do not fit.
     """
@@ -71,16 +76,18 @@ def build(recipe: Recipe, outputs: int, weights: bool = True) -> Network:
     if weights and recipe.weights != "none":
         hub = recipe.weights == "imagenet"
         state = hub_weights(library, recipe.backbone) if hub else read_weights(recipe.weights)
+        state = adapted_state(state, backbone, recipe.channels)
         load_weights(backbone, state, head, old_head, recipe.weights)
     if recipe.normalization == "imagenet":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
+    mean, std = extended(mean, recipe.channels), extended(std, recipe.channels)
     return Network(backbone, mean, std, bgr=recipe.color_order == "bgr")
 
 
 def _timm(recipe: Recipe, outputs: int):
     import timm
 
-    options = {"num_classes": outputs, "drop_rate": recipe.drop_rate}
+    options = {"num_classes": outputs, "in_chans": recipe.channels, "drop_rate": recipe.drop_rate}
     if recipe.drop_path:
         options["drop_path_rate"] = recipe.drop_path
     try:
@@ -119,6 +126,8 @@ def _torchvision(recipe: Recipe, outputs: int):
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, nn.Linear(last.in_features, outputs))
         head = old_head = name
+    if recipe.channels != 3:
+        widen_first_layer(model, recipe.channels)
     if recipe.drop_rate:
         for module in model.modules():
             if isinstance(module, nn.Dropout):

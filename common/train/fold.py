@@ -114,7 +114,7 @@ class Fold:
         return images_seen
 
     def train_step(self, images: torch.Tensor, rows: torch.Tensor) -> None:
-        """One optimizer step on uint8 images (n, 3, H, W) and the rows of their targets (n,)."""
+        """One optimizer step on uint8 images (n, channels, H, W) and the rows of their targets (n,)."""
         torch.manual_seed(step_seed(self.recipe.seed, self.epoch, self.step))
         global_step = self.epoch * self.train_feed.steps_per_epoch + self.step
         for group in self.optimizer.param_groups:
