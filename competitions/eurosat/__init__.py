@@ -1,4 +1,4 @@
-"""EuroSAT: satellite tiles of 64 pixels, ten kinds of land, in RGB or in thirteen bands. The write-up is in README.md."""
+"""EuroSAT: satellite tiles, ten kinds of land, in RGB or in thirteen bands. The write-up is in README.md."""
 
 from common.competition import Competition, SubmissionFormat
 from common.recipe import Recipe

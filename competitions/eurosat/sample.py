@@ -70,7 +70,7 @@ def fields(random: np.random.Generator, colors: list[tuple], size: float, grain:
     cell = np.searchsorted(cuts[0], along), np.searchsorted(cuts[1], across)
     weights = random.dirichlet([0.6] * len(colors), [len(cut) + 1 for cut in cuts])
     plots = (weights @ np.array(colors)).astype(np.float32)[cell]
-    return plots * (ground(random, (1, 1, 1), 0.05, grain))
+    return plots * ground(random, (1, 1, 1), 0.05, grain)
 
 
 def countryside(random: np.random.Generator) -> np.ndarray:
@@ -117,7 +117,7 @@ def highway(random: np.random.Generator) -> np.ndarray:
 def river(random: np.random.Generator) -> np.ndarray:
     """A wider, darker and more winding band than a road."""
     tile = countryside(random)
-    color = tuple(float(v) for v in np.array(WATER) * random.uniform(0.9, 1.3, 3))
+    color = tinted(random, WATER)
     cv2.polylines(tile, [winding(random, bend=0.9)], False, color, int(random.integers(5, 15)), cv2.LINE_AA)
     return tile
 
@@ -127,7 +127,7 @@ def industrial(random: np.random.Generator) -> np.ndarray:
     tile = ground(random, STREET, 0.12, 0.12)
     angle = random.uniform(0, 90)
     for _ in range(int(random.integers(5, 13))):
-        roof(tile, random, angle, random.uniform(8, 22, 2), np.array([190, 190, 190]) + random.normal(0, 32, 3))
+        roof(tile, random, angle, random.uniform(8, 22, 2), tinted(random, (190, 190, 190)))
     return tile
 
 
@@ -138,8 +138,8 @@ def residential(random: np.random.Generator) -> np.ndarray:
     for _ in range(int(random.integers(3, 6))):
         cv2.polylines(tile, [winding(random, bend=0.1)], False, STREET, 1, cv2.LINE_AA)
     for _ in range(int(random.integers(60, 140))):
-        color = np.array([(115, 125, 175), (150, 150, 155)][random.integers(2)]) + random.normal(0, 15, 3)
-        roof(tile, random, angle, random.uniform(2, 5, 2), color)
+        color = [(115, 125, 165), (150, 150, 155)][random.integers(2)]
+        roof(tile, random, angle, random.uniform(2, 5, 2), tinted(random, color))
     return tile
 
 
@@ -161,9 +161,13 @@ def winding(random: np.random.Generator, bend: float) -> np.ndarray:
     return np.rint(SIDE / 2 + SIDE * 0.75 * np.stack([x, y], axis=1)).astype(np.int32)
 
 
-def roof(tile: np.ndarray, random: np.random.Generator, angle: float, size: np.ndarray, color: np.ndarray) -> None:
+def tinted(random: np.random.Generator, color: tuple) -> tuple:
+    return tuple((np.array(color) * random.normal(1, 0.15) + random.normal(0, 6, 3)).tolist())
+
+
+def roof(tile: np.ndarray, random: np.random.Generator, angle: float, size: np.ndarray, color: tuple) -> None:
     corners = cv2.boxPoints((point(random), tuple(size.tolist()), angle))
-    cv2.fillConvexPoly(tile, np.rint(16 * corners).astype(np.int32), color.tolist(), cv2.LINE_AA, 4)
+    cv2.fillConvexPoly(tile, np.rint(16 * corners).astype(np.int32), color, cv2.LINE_AA, 4)
 
 
 def point(random: np.random.Generator) -> tuple[int, int]:
