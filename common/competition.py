@@ -42,8 +42,8 @@ class Competition:
       (`slug` is empty, `takes` is "practice") the raw folder has no sample submission and its test rows have labels:
       `id`, `path`, `label`.
     - `read_external(folder)` → as `read_train`; these rows are trained on and never validated on.
-    - `paper_split(train)` → bool array (n,), True where the paper validates; int8 where it leaves rows out: 1 validates,
-      0 trains, -2 does neither.
+    - `paper_split(train)` → bool array (n,), True where the paper validates; int8 where it leaves rows out: 1
+      validates, 0 trains, -2 does neither.
     - `make_sample(folder, seed)` draws sample data in the exact layout of the real download and returns the truth of
       its test set: `id`, `label`.
 
@@ -72,6 +72,11 @@ class Competition:
     external_source: str = ""
     sample_submission: str = "sample_submission.csv"
     leaderboard_lines: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def has_test_labels(self) -> bool:
+        """Whether the raw folder itself has the labels of its test set, for want of a Kaggle competition."""
+        return self.takes == "practice"
 
     @property
     def page(self) -> str:

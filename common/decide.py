@@ -4,31 +4,36 @@ Outputs are one of
     (n,)             a regressed grade, or the probability of class 1 of a binary task
     (n, K)           class probabilities
     (members, n, K)  either, from several networks; K = 1 for the first kind
+
+Labels are classes (n,), or the indicator rows (n, K) of a multi-label task, which `common.multilabel` decides.
 """
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from common import multilabel
 from common.errors import UserError, closest
-from common.metrics import class_vector, finite
+from common.metrics import class_vector, finite, indicator_matrix
 
-RULES = ("argmax", "round", "thresholds", "prevalence", "majority", "probability")
-FITTED = ("thresholds", "prevalence")
+RULES = ("argmax", "round", "thresholds", "global", "prevalence", "majority", "probability")
+FITTED = ("thresholds", "global", "prevalence")
 PARTS = 5
 """Parts of a single fold for nested fitting."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A decision rule, fitted where it has something to fit. `cuts` are the classes - 1 ascending cut points."""
+    """A decision rule, fitted where it has something to fit. `cuts` are the classes - 1 ascending cut points between
+    grades, or one cut a class in a multi-label task."""
 
     name: str
     classes: int
     cuts: tuple[float, ...] = ()
 
     def __call__(self, outputs) -> np.ndarray:
-        """Outputs → int64 labels (n,); for 'probability' the float64 probabilities, (n,) or (n, K).
+        """Outputs → int64 labels (n,), or 0/1 rows (n, K) in a multi-label task; for 'probability' the float64
+        probabilities, (n,) or (n, K).
 
         Raises:
             UserError: the outputs hold NaN or have a shape the rule cannot decide.
@@ -38,6 +43,8 @@ class Rule:
             members = outputs if outputs.ndim == 3 else outputs[None]
             return majority_vote([argmax(member, self.classes) for member in members])
         outputs = mean_of_members(outputs)
+        if len(self.cuts) == self.classes:
+            return multilabel.decide(outputs, self.cuts)
         if self.name == "argmax":
             return argmax(outputs, self.classes)
         if self.name == "round":
@@ -55,28 +62,51 @@ class Rule:
 
 
 def fit_rule(name: str, outputs, labels, classes: int, metric: str = "quadratic_weighted_kappa") -> Rule:
-    """The rule of that name, fitted on held-out outputs and their int labels (n,).
+    """The rule of that name, fitted on held-out outputs and their labels, int (n,) or indicator rows (n, K).
 
-    `metric` is what 'thresholds' maximizes. Rules with nothing to fit take None for outputs and labels.
+    `metric` is what 'thresholds' maximizes over grades; with several classes a row it is F1. Rules with nothing to fit
+    take None for outputs and labels.
 
     Raises:
         UserError: no such rule; nothing to fit it on; the outputs or labels are malformed.
     """
     if name not in RULES:
         raise UserError(f"no decision rule '{name}'{closest(name, RULES)}; known: {', '.join(RULES)}")
+    check_rule(name, several=labels is not None and np.ndim(labels) == 2)
     if name not in FITTED:
         return Rule(name, classes)
     if outputs is None or labels is None:
         raise UserError(f"decision '{name}' is fitted on held-out images and there are none; hold some out (split)")
-    outputs = grades(mean_of_members(finite(np.asarray(outputs, dtype=np.float64), "outputs")))
-    labels = class_vector(np.asarray(labels), classes, "labels")
+    outputs = mean_of_members(finite(np.asarray(outputs, dtype=np.float64), "outputs"))
     if len(outputs) != len(labels):
         raise UserError(f"decision '{name}': {len(outputs)} outputs but {len(labels)} labels")
+    if np.ndim(labels) == 2:
+        return Rule(name, classes, cuts_of_classes(name, outputs, np.asarray(labels), classes))
+    outputs, labels = grades(outputs), class_vector(np.asarray(labels), classes, "labels")
     if name == "thresholds":
         cuts = fit_thresholds(outputs, labels, classes, metric)
     else:
         cuts = prevalence_thresholds(outputs, np.bincount(labels, minlength=classes) / len(labels))
     return Rule(name, classes, tuple(cuts.tolist()))
+
+
+def check_rule(name: str, several: bool) -> None:
+    """Raises UserError where a rule does not go with a task in which a row has several classes, or just one."""
+    if several and name not in FITTED:
+        raise UserError(f"decision '{name}' does not name several classes a row; use {', '.join(FITTED)}")
+    if name == "global" and not several:
+        raise UserError("decision 'global' is one cut for rows of several classes; use another, such as argmax")
+
+
+def cuts_of_classes(name: str, outputs: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, ...]:
+    """One cut a class, fitted on probabilities and indicator rows, both (n, classes)."""
+    labels = indicator_matrix(labels, classes, "labels").astype(np.int64)
+    if outputs.shape != labels.shape:
+        raise UserError(f"decision '{name}' needs {classes} probabilities a row, got {outputs.shape}")
+    if name == "global":
+        return (multilabel.global_cut(outputs, labels),) * classes
+    fit = multilabel.best_cuts if name == "thresholds" else multilabel.prevalence_cuts
+    return tuple(fit(outputs, labels).tolist())
 
 
 def nested(
@@ -89,7 +119,8 @@ def nested(
     seed: int = 0,
     metric: str = "quadratic_weighted_kappa",
 ) -> np.ndarray:
-    """Values (n,) in which each fold is decided by a rule fitted on the other folds, for a score that is not fitted.
+    """Values (n,), or (n, K) in a multi-label task, in which each fold is decided by a rule fitted on the other folds,
+    for a score that is not fitted.
 
     folds: int (n,), the fold that held each row out. Where there is one fold alone it is cut, by `groups` (n,) if
     given, into five parts that take the part of folds. Raises as `fit_rule`.
@@ -100,7 +131,7 @@ def nested(
     if len(np.unique(folds)) == 1:
         folds = parts(len(folds), groups, seed)
     row_axis = 1 if outputs.ndim == 3 else 0
-    values = np.empty(len(folds), dtype=np.int64)
+    values = np.empty(labels.shape, dtype=np.int64)
     for fold in np.unique(folds):
         inside = folds == fold
         rule = fit_rule(name, outputs.compress(~inside, row_axis), labels[~inside], classes, metric)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from common.competition import Task
 from common.errors import UserError
 
 
@@ -21,6 +22,18 @@ def indicator(labels: Iterable[str], classes: int) -> np.ndarray:
             raise UserError(f"row {row} has the label '{text}'; it needs {wanted(classes)}")
         rows[row, numbers] = 1
     return rows
+
+
+def label_array(labels: Iterable, task: Task, classes: int) -> np.ndarray:
+    """The `label` column of a table: int64 (n,), or for a multi-label task indicator rows int8 (n, classes)."""
+    return indicator(labels, classes) if task == "multilabel" else np.asarray(labels, dtype=np.int64)
+
+
+def rarest_class(rows: np.ndarray) -> np.ndarray:
+    """Indicator rows (n, classes) → int64 (n,): of each row's classes the one that the fewest rows have. Folds that
+    spread these evenly spread the rare classes, which macro F1 hangs on."""
+    count = rows.sum(axis=0, dtype=np.int64)
+    return np.where(rows > 0, count, len(rows) + 1).argmin(axis=1)
 
 
 def as_text(rows: np.ndarray) -> list[str]:

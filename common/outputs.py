@@ -16,6 +16,8 @@ SIGMOID = ("bce", "focal")
 
 def check_loss(recipe: Recipe, task: Task) -> None:
     """Raises UserError where the loss cannot answer the task."""
+    if task == "multilabel" and recipe.loss not in SIGMOID:
+        raise UserError(f"loss '{recipe.loss}' names one class a row, but the task is multilabel; use bce or focal")
     if recipe.regression and task != "ordinal":
         raise UserError(f"loss '{recipe.loss}' regresses a grade, but the task is {task}; use cross_entropy or bce")
 
@@ -28,7 +30,10 @@ def outputs_of(recipe: Recipe, task: Task, classes: int) -> int:
 
 
 def targets_of(labels: np.ndarray, recipe: Recipe, task: Task, classes: int) -> torch.Tensor:
-    """Labels (n,) int → float32 targets (n, outputs): the grade, the positive class, or one-hot rows."""
+    """Labels → float32 targets (n, outputs): from int (n,) the grade, the positive class, or one-hot rows; indicator
+    rows (n, K) are targets as they are."""
+    if task == "multilabel":
+        return torch.from_numpy(np.array(labels, dtype=np.float32))
     labels = torch.from_numpy(np.array(labels, dtype=np.int64))
     if outputs_of(recipe, task, classes) == 1:
         return labels.float()[:, None]

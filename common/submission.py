@@ -12,6 +12,7 @@ import pandas as pd
 from common.competition import Competition
 from common.errors import UserError, listing
 from common.files import sha256_of_file, write_atomically, write_json
+from common.labels import as_text, class_numbers, wanted
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
@@ -22,14 +23,15 @@ def write(path: Path, ids: Sequence[str], values: np.ndarray, competition: Compe
 
     Args:
         ids: n ids, those of the sample submission.
-        values: (n,) class numbers, or probabilities in [0, 1] written with every digit they have.
+        values: (n,) class numbers, or probabilities in [0, 1] written with every digit they have; for "labels" 0/1 rows
+            (n, classes).
 
     Raises:
         UserError: as `validate`; what was at `path` before is untouched.
     """
     sample = raw / competition.sample_submission
     expected = _ids(sample, competition)
-    text = _whole_numbers if competition.submission.kind == "class" else _exact_numbers
+    text = {"class": _whole_numbers, "probability": _exact_numbers, "labels": as_text}[competition.submission.kind]
     rows = [[str(id), value] for id, value in zip(ids, text(np.asarray(values)), strict=True)]
     if len(rows) == len(expected) == len({id for id, _ in rows} & set(expected)):
         place = {id: position for position, id in enumerate(expected)}
@@ -49,8 +51,9 @@ def validate(path: Path, competition: Competition, sample: Path) -> pd.DataFrame
     """Read a submission and check it against the sample submission.
 
     Returns:
-        The id column (str, leading zeros kept) and the target column (int64 classes or float64 probabilities), under
-        the competition's names. A byte-order mark and Windows line ends are read as if they were not there.
+        The id column (str, leading zeros kept) and the target column (int64 classes, float64 probabilities, or class
+        numbers as text), under the competition's names. A byte-order mark and Windows line ends are read as if they were
+        not there.
 
     Raises:
         UserError: the file is missing, empty or no CSV; columns are wrong, extra or reordered; ids are missing, extra,
@@ -109,16 +112,13 @@ def _check(rows: list[list[str]], competition: Competition, expected: list[str],
     blank = table[table[form.target_column].str.strip() == ""]
     if len(blank):
         raise UserError(f"{name} has blank cells in '{form.target_column}' at {listing(blank[form.id_column])}")
-    parse = _class_number if form.kind == "class" else _probability
+    parse, kind, wants = CELLS[form.kind]
     parsed = [parse(text, len(competition.classes)) for text in table[form.target_column]]
     wrong = [(id, text) for (id, text), value in zip(rows, parsed, strict=True) if value is None]
     if wrong:
-        wanted = (
-            f"a whole number in 0..{len(competition.classes) - 1}" if form.kind == "class" else "a number in [0, 1]"
-        )
         found = listing([f"{id}: {text}" for id, text in wrong], limit=5)
-        raise UserError(f"{name} needs {wanted} in '{form.target_column}', not {found}")
-    table[form.target_column] = np.array(parsed, dtype=np.int64 if form.kind == "class" else np.float64)
+        raise UserError(f"{name} needs {wants(len(competition.classes))} in '{form.target_column}', not {found}")
+    table[form.target_column] = np.array(parsed, dtype=kind)
     return table
 
 
@@ -149,3 +149,16 @@ def _probability(text: str, _classes: int) -> float | None:
     except ValueError:
         return None
     return number if 0 <= number <= 1 else None  # False for NaN
+
+
+def _labels(text: str, classes: int) -> str | None:
+    numbers = class_numbers(text, classes)
+    return None if numbers is None else " ".join(map(str, numbers))
+
+
+CELLS = {
+    "class": (_class_number, np.int64, lambda classes: f"a whole number in 0..{classes - 1}"),
+    "probability": (_probability, np.float64, lambda _: "a number in [0, 1]"),
+    "labels": (_labels, object, wanted),
+}
+"""For each kind of submission: how a cell is read (None where it is wrong), the column's dtype, what a cell must be."""

@@ -7,12 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from common.competition import Competition
-from common.data import Data, fingerprint, read_data
+from common.data import Data, balanced_folds, fingerprint, read_data
 from common.errors import UserError
 from common.files import read_json, write_atomically, write_json
 from common.options import Options
 from common.recipe import Recipe
-from common.splits import grouped_folds
 from competitions import load, names
 
 DATA, PRACTICE = Path("data"), Path("data/practice")
@@ -42,10 +41,10 @@ class Source:
 
     @property
     def has_test(self) -> bool:
-        return (self.raw / self.competition.sample_submission).is_file()
+        return self.competition.has_test_labels or (self.raw / self.competition.sample_submission).is_file()
 
     def test(self) -> pd.DataFrame:
-        return self.competition.read_test(self.raw)
+        return self.competition.read_test(self.raw).drop(columns="label", errors="ignore")
 
     def data(self, recipe: Recipe) -> Data:
         return read_data(self.competition, self.train, recipe)
@@ -57,29 +56,33 @@ class Source:
 
 
 @dataclass(frozen=True)
-class HeldOut(Source):
-    """A practice competition made of real data: a fifth of the training rows, groups whole, plays the test set."""
+class Arena(Source):
+    """A practice competition made of `parent`: its test rows are the parent's where those have labels, else a fifth of
+    the training rows, groups whole."""
 
     parent: Source | None = None
 
     @cached_property
-    def _held_out(self) -> pd.Series:
+    def _parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The training rows, and the test rows with their labels."""
         table = self.parent.train
-        groups = table["group"].to_numpy() if "group" in table else None
-        folds = grouped_folds(table["label"].to_numpy(), groups, HOLD_OUT_PARTS, HOLD_OUT_SEED)
-        return pd.Series(folds == 0, index=table.index)
+        if self.competition.has_test_labels:
+            return table, self.competition.read_test(self.parent.raw)
+        held_out = balanced_folds(self.competition, table, HOLD_OUT_PARTS, HOLD_OUT_SEED) == 0
+        return table[~held_out].reset_index(drop=True), table[held_out].reset_index(drop=True)
 
     @cached_property
     def train(self) -> pd.DataFrame:
-        return self.parent.train[~self._held_out].reset_index(drop=True)
+        return self._parts[0]
 
     def test(self) -> pd.DataFrame:
-        return self.parent.train.loc[self._held_out, ["id", "path"]].reset_index(drop=True)
+        return self._parts[1][["id", "path"]]
 
     def write(self) -> None:
         """What the practice leaderboard needs: whose data these are, a sample submission and the solution."""
-        write_json(self.raw / ABOUT, {"competition": self.competition.name, "slug": self.competition.slug})
-        truth = self.parent.train.loc[self._held_out, ["id", "label"]]
+        about = {"competition": self.competition.name, "slug": self.competition.slug, "mark": self.mark}
+        write_json(self.raw / ABOUT, about)
+        truth = self._parts[1][["id", "label"]]
         form = self.competition.submission
         sample = pd.DataFrame({form.id_column: truth["id"], form.target_column: 0})
         for path, table in ((self.raw / self.competition.sample_submission, sample), (self.solution, truth)):
@@ -110,10 +113,12 @@ def how_to_get(competition: Competition) -> str:
 
 
 def sample_source(competition: Competition) -> Source:
-    """Sample data, drawn where it is not there yet; its truth lies outside its folder."""
+    """Sample data, drawn where it is not there yet; its truth lies outside its folder, unless the raw layout has it."""
     raw = DATA / f"{competition.name}-sample"
     solution = PRACTICE / f"{competition.name}-sample" / "solution.csv"
     truth = competition.make_sample(raw, 0)
+    if competition.has_test_labels:
+        return Source(competition, raw, mark="sample data")
     if not solution.is_file():
         write_atomically(solution, lambda temporary: truth.to_csv(temporary, index=False))
     return Source(competition, raw, mark="sample data", solution=solution)
@@ -126,9 +131,10 @@ def arena(raw: Source) -> Source:
     name = f"{raw.competition.name}-{raw.fingerprint}"
     folder = PRACTICE / name
     slug = f"{raw.competition.slug or raw.competition.name}-{raw.fingerprint[:8]}"
-    held_out = HeldOut(replace(raw.competition, slug=slug), folder, HELD_OUT_MARK, folder / "solution.csv", parent=raw)
-    held_out.write()
-    return held_out
+    mark = raw.mark if raw.competition.has_test_labels else HELD_OUT_MARK
+    made = Arena(replace(raw.competition, slug=slug), folder, mark, folder / "solution.csv", parent=raw)
+    made.write()
+    return made
 
 
 def practice_competition(raw: Source):
@@ -138,15 +144,15 @@ def practice_competition(raw: Source):
 
     competition = raw.competition
     score = partial(evaluate, competition.metric, classes=len(competition.classes))
-    title = f"{competition.title} ({raw.mark})"
+    title = f"{competition.title} ({raw.mark})" if raw.mark else competition.title
     return PracticeCompetition(competition.slug or competition.name, title, competition, raw.raw, raw.solution, score)
 
 
 def practice_competitions() -> list:
-    """Every competition's sample data, and every practice test set that was ever held out here."""
-    sources = [sample_source(load(name)) for name in names()]
+    """Every competition's sample data, and every practice test set that was ever made here."""
+    sources = [arena(sample_source(load(name))) for name in names()]
     for about in sorted(PRACTICE.glob(f"*/{ABOUT}")):
         facts, folder = read_json(about), about.parent
         competition = replace(load(facts["competition"]), slug=facts["slug"])
-        sources.append(Source(competition, folder, HELD_OUT_MARK, folder / "solution.csv"))
+        sources.append(Source(competition, folder, facts.get("mark", HELD_OUT_MARK), folder / "solution.csv"))
     return [practice_competition(raw) for raw in sources]

@@ -36,14 +36,15 @@ def prepare(competition: Competition, words: list[str]) -> None:
 
 def show_augment(competition: Competition, words: list[str]) -> None:
     from common.augment import NAMES, STRENGTHS, Policy, contact_sheet
-    from common.images import read_rgb
+    from common.reader import reader_of
 
     recipe, options, _ = parse_recipe(competition, "show-augment", words)
     raw = source(competition, options)
     rows = raw.train.groupby("label").head(2).groupby("label", sort=True).head(2)["path"].head(6)
     policies = [Policy(name, flips=recipe.flips) for name in NAMES]
     path = options.runs / competition.name / "augmentation.png"
-    contact_sheet([read_rgb(path) for path in rows], policies, STRENGTHS, min(recipe.input_size, 160), path)
+    read = reader_of(competition, recipe.channels)
+    contact_sheet([read(path) for path in rows], policies, STRENGTHS, min(recipe.input_size, 160), path)
     print(f"{raw.prefix}every policy at several strengths: {path}")
 
 

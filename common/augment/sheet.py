@@ -29,7 +29,7 @@ def contact_sheet(
     The column's number is the seed in every row, so that what changes down a block is the strength alone.
 
     Args:
-        images: uint8 (H, W, 3) each, RGB, of any shape.
+        images: uint8 (H, W, C) each, of any shape; the first three channels are shown, as RGB.
         policies: their own strength is ignored; those that have no strength get one row.
         size: side of a tile in pixels.
 
@@ -58,6 +58,7 @@ def block(images: Sequence[np.ndarray], policy: Policy, strengths: Sequence[floa
 
 
 def framed(tile: np.ndarray) -> np.ndarray:
+    tile = tile[..., np.arange(3) % tile.shape[2]]  # one channel is shown as grey
     return cv2.copyMakeBorder(tile, 0, GAP, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 

@@ -11,20 +11,20 @@ import torch
 from common.augment import Policy
 from common.competition import Competition
 from common.data import Data, prepared
-from common.decide import fit_rule, nested
+from common.decide import FITTED, check_rule, fit_rule, nested
 from common.errors import UserError
 from common.feed import Feed
 from common.files import write_atomically, write_json
+from common.labels import label_array
 from common.metrics import METRICS, bootstrap_interval, evaluate
 from common.models import Network, build
 from common.options import Options
 from common.outputs import activate, check_loss, outputs_of, targets_of
 from common.predict import evaluation_feed, from_table, predict_members, to_table
+from common.reader import reader_of
 from common.recipe import Recipe
 from common.run import Run, now, open_run
 from common.train.fold import Fold
-
-NEEDS_HELD_OUT = ("thresholds", "prevalence")
 
 
 def train(competition: Competition, recipe: Recipe, data: Data, options: Options) -> Run:
@@ -51,11 +51,13 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
 def check(competition: Competition, recipe: Recipe) -> None:
     """What a recipe alone cannot know: whether it answers this competition's task. Raises UserError."""
     check_loss(recipe, competition.task)
+    reader_of(competition, recipe.channels)
     wants = METRICS[competition.metric].wants
     if (wants == "probability") != (recipe.decision == "probability"):
         other = "probability" if wants == "probability" else "argmax, round, thresholds, prevalence or majority"
         raise UserError(f"decision '{recipe.decision}': {competition.metric} wants a {wants}; use --decision {other}")
-    if recipe.split == "all" and recipe.decision in NEEDS_HELD_OUT:
+    check_rule(recipe.decision, several=competition.task == "multilabel")
+    if recipe.split == "all" and recipe.decision in FITTED:
         raise UserError(f"decision '{recipe.decision}' is fitted on held-out rows and split 'all' holds out none")
 
 
@@ -78,7 +80,7 @@ class Session:
         self.cache, skipped = prepared(competition, data.table, recipe, options)
         self.data = data.without([image for image, _, _ in skipped])
         run.update(skipped=skipped)
-        self.labels = self.data.table["label"].to_numpy()
+        self.labels = label_array(self.data.table["label"], competition.task, len(competition.classes))
         self.activate = partial(activate, recipe=recipe, task=competition.task)
 
     def network(self) -> Network:
@@ -120,7 +122,7 @@ class Session:
             if held_out:
                 files, what = worker.weights_files(), f"predict {folder.name}"
                 outputs = predict_members(self.competition, recipe, files, valid, self.device, what).mean(0)
-                oof = to_table(table["id"].to_numpy()[rows], outputs, fold=fold, label=self.labels[rows])
+                oof = to_table(table["id"].to_numpy()[rows], outputs, fold=fold, label=table["label"].to_numpy()[rows])
                 write_atomically(predictions, lambda temporary: oof.to_parquet(temporary, index=False))
         (folder / "last.state").unlink(missing_ok=True)
         write_json(folder / "done", {"weights": [file.name for file in worker.weights_files()]})
@@ -147,11 +149,12 @@ class Session:
 
 
 def epoch_score(competition: Competition, labels: np.ndarray, outputs: np.ndarray) -> float:
-    """The competition's metric by the plain rule (rounding, the largest class, the probability): what the best epoch
-    is chosen by. Fitted thresholds come after training."""
+    """The competition's metric by the plain rule (rounding, the largest class, the probability; of several classes a
+    row those above the one best cut, for what 1/2 means depends on the loss): what the best epoch is chosen by. Fitted
+    thresholds come after training."""
     if METRICS[competition.metric].wants == "class":
-        rule = fit_rule("round" if outputs.ndim == 1 else "argmax", None, None, len(competition.classes))
-        outputs = rule(outputs)
+        name = "global" if labels.ndim == 2 else "round" if outputs.ndim == 1 else "argmax"
+        outputs = fit_rule(name, outputs, labels, len(competition.classes))(outputs)
     return evaluate(competition.metric, labels, outputs, len(competition.classes))
 
 
@@ -161,7 +164,8 @@ def score_out_of_fold(competition: Competition, recipe: Recipe, table: pd.DataFr
     The reported score is nested: each fold is decided by a rule fitted on the others.
     """
     classes = len(competition.classes)
-    outputs, labels, folds = from_table(table), table["label"].to_numpy(), table["fold"].to_numpy()
+    labels = label_array(table["label"], competition.task, classes)
+    outputs, folds = from_table(table), table["fold"].to_numpy()
     of_row = None if groups is None else groups.loc[table["id"]].to_numpy()
     values = nested(recipe.decision, outputs, labels, folds, classes, groups=of_row, seed=recipe.seed)
     score = partial(evaluate, competition.metric, classes=classes)

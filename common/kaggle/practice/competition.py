@@ -11,6 +11,7 @@ import pandas as pd
 
 from common.competition import Competition
 from common.errors import UserError, listing
+from common.labels import indicator, label_array
 from common.submission import validate
 
 PUBLIC_SHARE = 0.3
@@ -21,7 +22,7 @@ class PracticeCompetition:
     """The raw folder may be downloaded; `solution` (CSV: id, label), wherever it lies, may not.
 
     `score(labels, values)` is the competition's own metric: int labels (n,) and the submitted classes or probabilities
-    (n,) to a float, higher is better; it raises UserError where it is undefined.
+    (n,), or both as indicator rows (n, K), to a float, higher is better; it raises UserError where it is undefined.
     """
 
     slug: str
@@ -45,15 +46,19 @@ class PracticeCompetition:
         submitted = validate(csv, self.competition, self.sample_submission).set_index(form.id_column)[
             form.target_column
         ]
-        labels, public = self.truth["label"], self.truth["public"]
+        task, classes = self.competition.task, len(self.competition.classes)
+        labels, public = label_array(self.truth["label"], task, classes), self.truth["public"].to_numpy()
         values = submitted.loc[self.truth.index]
-        return tuple(float(self.score(labels[part].to_numpy(), values[part].to_numpy())) for part in (public, ~public))
+        values = indicator(values, classes) if form.kind == "labels" else values.to_numpy()
+        return tuple(float(self.score(labels[part], values[part])) for part in (public, ~public))
 
     @cached_property
     def truth(self) -> pd.DataFrame:
-        """Indexed by id: `label` (int) and `public` (bool), True for the rows that the public score counts."""
+        """Indexed by id: `label` (int, or text where a row may have several) and `public` (bool), True for the rows that
+        the public score counts."""
         try:
-            table = pd.read_csv(self.solution, dtype={"id": str, "label": int}, keep_default_na=False)
+            kind = str if self.competition.task == "multilabel" else int
+            table = pd.read_csv(self.solution, dtype={"id": str, "label": kind}, keep_default_na=False)
             truth = table.set_index("id")[["label"]]
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"cannot read the solution {self.solution} (columns id, label): {error}") from error
