@@ -66,7 +66,7 @@ SAMPLE = Recipe(
     # The whole way in little: a small network from random weights on the sample data, two folds of three places.
     backbone="resnet10t",
     weights="none",
-    input_size=96,
+    input_size=64,
     flips="horizontal",
     learning_rate=4e-3,
     schedule="onecycle",
