@@ -52,8 +52,8 @@ def validate(path: Path, competition: Competition, sample: Path) -> pd.DataFrame
 
     Returns:
         The id column (str, leading zeros kept) and the target column (int64 classes, float64 probabilities, or class
-        numbers as text), under the competition's names. A byte-order mark and Windows line ends are read as if they were
-        not there.
+        numbers as text), under the competition's names. A byte-order mark and Windows line ends are read as if they
+        were not there.
 
     Raises:
         UserError: the file is missing, empty or no CSV; columns are wrong, extra or reordered; ids are missing, extra,

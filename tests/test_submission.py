@@ -19,7 +19,7 @@ def competition(kind: str) -> Competition:
     return Competition(
         name="tiny",
         title="Tiny",
-        task="ordinal" if kind == "class" else "binary",
+        task={"class": "ordinal", "probability": "binary", "labels": "multilabel"}[kind],
         classes=("none", "mild", "severe"),
         metric="accuracy",
         takes="csv",
@@ -128,6 +128,27 @@ def test_a_probability_outside_zero_to_one_is_refused(raw, value):
     cell = f'"{value}"'
     said = complaint(raw, f"id_code,diagnosis\n007,0\na,{cell}\nb,1\nc,0.5\n", "probability")
     assert f"a number in [0, 1] in 'diagnosis', not a: {value}" in said
+
+
+def test_class_numbers_are_written_in_order_and_read_in_any(raw):
+    rows = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 1], [0, 0, 1]])
+    write(raw / "s.csv", IDS, rows, competition("labels"), raw)
+    assert (raw / "s.csv").read_text().splitlines()[1:] == ["007,0 2", "a,1", "b,0 1 2", "c,2"]
+    (raw / "other.csv").write_text("id_code,diagnosis\n007, 2  0\na,1\nb,0\nc,02\n")
+    table = validate(raw / "other.csv", competition("labels"), raw / "sample_submission.csv")
+    assert table["diagnosis"].tolist() == ["2 0", "1", "0", "2"]
+
+
+def test_an_empty_prediction_is_not_written(raw):
+    with pytest.raises(UserError, match="blank cells in 'diagnosis' at a"):
+        write(raw / "s.csv", IDS, np.array([[1, 0], [0, 0], [1, 1], [0, 1]]), competition("labels"), raw)
+
+
+@pytest.mark.parametrize("cell", ["3", "0 0", "0,1", "-1", "1.0", "x", "0 3", "²"])
+def test_class_numbers_that_repeat_or_do_not_exist_are_refused(raw, cell):
+    said = complaint(raw, f'id_code,diagnosis\n007,0\na,"{cell}"\nb,1\nc,0 2\n', "labels")
+    assert "one class number in 0..2 or several separated by blanks, none of them twice" in said
+    assert f"'diagnosis', not a: {cell}" in said
 
 
 def test_a_long_list_of_ids_is_cut_short(raw):

@@ -54,8 +54,8 @@ class PracticeCompetition:
 
     @cached_property
     def truth(self) -> pd.DataFrame:
-        """Indexed by id: `label` (int, or text where a row may have several) and `public` (bool), True for the rows that
-        the public score counts."""
+        """Indexed by id: `label` (int, or text where a row may have several) and `public` (bool), True for the rows
+        that the public score counts."""
         try:
             kind = str if self.competition.task == "multilabel" else int
             table = pd.read_csv(self.solution, dtype={"id": str, "label": kind}, keep_default_na=False)
