@@ -68,7 +68,7 @@ def test_readers_return_tables_with_labels_and_paths_that_exist(drawn):
     folder, truth = drawn
     train, test = EUROSAT.read_train(folder), EUROSAT.read_test(folder)
     assert list(train) == list(test) == ["id", "path", "label"]
-    assert train["label"].value_counts().sort_index().tolist() == [9, 9, 9, 7, 8, 6, 7, 9, 8, 9]
+    assert np.abs(np.bincount(train["label"]) - 81 * np.array(sample.CLASS_COUNTS) / 27000).max() <= 1
     assert all(Path(path).is_file() for path in [*train["path"], *test["path"]])
     assert train["id"].is_unique
     assert not set(train["id"]) & set(test["id"])

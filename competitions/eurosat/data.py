@@ -30,7 +30,7 @@ def read_test(raw: Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise UserError(
             f"EuroSAT has no test set, and {raw} no folder test/ with tiles of your own in class folders; "
-            "`make eurosat-submit` holds out a fifth of the tiles instead"
+            "put some there, or compare runs by their folds"
         )
     return class_folders(folder, COMPETITION.classes, SUFFIXES)
 
