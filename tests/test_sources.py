@@ -1,0 +1,135 @@
+"""Data sets without a Kaggle competition: their own test labels go to the practice leaderboard and nowhere else."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.competition import Competition, SubmissionFormat
+from common.errors import UserError
+from common.files import read_json
+from common.folders import class_folders
+from common.options import Options
+from competitions import verbs
+from competitions.sources import PRACTICE, Source, arena, practice_competition, source
+from tests.small_data import RECIPE, fields_as_words
+
+CLASSES = ("dark", "light", "white")
+WORDS = fields_as_words(RECIPE.with_fields(epochs=25))
+
+
+def read_part(raw: Path, part: str) -> pd.DataFrame:
+    return class_folders(Path(raw) / part, CLASSES, (".png",))
+
+
+def make_sample(folder: Path, seed: int) -> pd.DataFrame:
+    """Tiles in folders, `train/<class>` and `test/<class>`; returns the truth of the test part."""
+    random = np.random.default_rng(seed)
+    for part, n in (("train", 14), ("test", 8)):
+        for shade, name in enumerate(CLASSES):
+            (Path(folder) / part / name).mkdir(parents=True, exist_ok=True)
+            for i in range(n):
+                tile = random.normal(40 + 80 * shade, 10, (36, 36, 3)).clip(0, 255).astype(np.uint8)
+                cv2.imwrite(f"{folder}/{part}/{name}/{part}{i}.png", tile)
+    return read_part(folder, "test")[["id", "label"]]
+
+
+TILES = Competition(
+    name="tiles",
+    title="Tiles",
+    task="multiclass",
+    classes=CLASSES,
+    metric="accuracy",
+    takes="practice",
+    submission=SubmissionFormat("id", "label", "class"),
+    read_train=lambda raw: read_part(raw, "train"),
+    read_test=lambda raw: read_part(raw, "test"),
+    paper_split=lambda train: np.arange(len(train)) % 5 == 0,
+    make_sample=make_sample,
+    recipes={"interventions": RECIPE, "sample": RECIPE},
+)
+
+
+@pytest.fixture(autouse=True)
+def world(tmp_path, monkeypatch) -> Path:
+    """An empty working folder without an account, with the raw data of the tiles."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "PRACTICE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    make_sample(Path("data/tiles"), 7)
+    return tmp_path
+
+
+def test_everything_is_trained_on_and_the_labelled_test_part_is_the_leaderboards():
+    raw = source(TILES, Options())
+    made = arena(raw)
+    pd.testing.assert_frame_equal(made.train, raw.train)
+    assert made.fingerprint == raw.fingerprint, "runs trained before are found when submitting"
+    assert list(made.test()) == ["id", "path"]
+    assert made.test()["id"].tolist() == raw.test()["id"].tolist()
+    assert "label" not in raw.test()
+    assert made.raw == PRACTICE / f"tiles-{raw.fingerprint}"
+    sample = pd.read_csv(made.raw / "sample_submission.csv")
+    assert list(sample) == ["id", "label"]
+    assert set(sample["label"]) == {0}
+    truth = pd.read_csv(made.solution)
+    assert truth["id"].tolist() == sample["id"].tolist()
+    assert truth["label"].tolist() == read_part(raw.raw, "test")["label"].tolist()
+    assert not list(raw.raw.glob("*.csv")), "nothing is written into the raw folder"
+    assert read_json(made.raw / "practice.json")["competition"] == "tiles"
+
+
+def test_the_practice_leaderboard_scores_them(tmp_path):
+    made = arena(source(TILES, Options()))
+    board = practice_competition(made)
+    assert board.title == "Tiles"
+    pd.read_csv(made.solution).to_csv(tmp_path / "perfect.csv", index=False)
+    assert board.scores(tmp_path / "perfect.csv") == (1.0, 1.0)
+    public, private = board.scores(made.raw / "sample_submission.csv")
+    assert (7 * public + 17 * private) / 24 == pytest.approx(1 / 3)
+
+
+def test_from_class_folders_to_a_practice_score_and_the_run_is_found_again(world, capsys):
+    verbs.prepare(TILES, WORDS)
+    assert "test: 24 images ready for 32 px" in capsys.readouterr().out
+    verbs.train(TILES, WORDS)
+    verbs.submit(TILES, [])
+    out = capsys.readouterr().out
+    assert len(list(Path("runs/tiles").iterdir())) == 1
+    assert "practice: " in out
+    (csv,) = Path("submissions/tiles").glob("*.csv")
+    table = pd.read_csv(csv)
+    truth = pd.read_csv(next(PRACTICE.glob("tiles-*/solution.csv")))
+    assert table["id"].tolist() == truth["id"].tolist()
+    assert (table["label"] == truth["label"]).mean() > 0.6
+    verbs.ledger(TILES, [])
+    assert "practice" in capsys.readouterr().out
+
+
+def test_sample_data_go_the_same_way_and_say_so(capsys):
+    raw = source(TILES, Options(data="sample"))
+    made = arena(raw)
+    assert (raw.mark, made.mark) == ("sample data", "sample data")
+    verbs.submit(TILES, ["--data", "sample", *WORDS])
+    out = capsys.readouterr().out
+    assert out.count("sample data") >= 3
+    assert not list(Path("data/tiles-sample").glob("*.csv"))
+    assert practice_competition(made).title == "Tiles (sample data)"
+
+
+def test_kaggle_knows_nothing_of_them():
+    with pytest.raises(UserError, match="tiles has no Kaggle competition: use `--leaderboard practice`"):
+        verbs.submit(TILES, ["--leaderboard", "kaggle", *WORDS])
+
+
+def test_a_missing_folder_says_how_to_get_the_data():
+    with pytest.raises(UserError, match="no data of tiles in elsewhere: point DATA at its folder"):
+        source(TILES, Options(data="elsewhere"))
+
+
+def test_a_source_with_a_solution_is_its_own_arena(tmp_path):
+    raw = Source(TILES, tmp_path, "sample data", tmp_path / "solution.csv")
+    assert arena(raw) is raw
