@@ -77,20 +77,21 @@ def test_about_one_sample_label_in_twenty_is_wrong():
 
 
 def leaf_features(image: np.ndarray) -> np.ndarray:
-    """Mean and spread of colour where it is green or yellow, and how much of it stands out at several scales."""
-    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(np.float32))
-    leaf = (hue > 20) & (hue < 80) & (saturation > 60)
-    finer = [value - cv2.GaussianBlur(value, (0, 0), sigma) for sigma in (1, 3, 8)]
-    spread = [part[leaf].std() / value[leaf].mean() for part in finer]
-    brown = (hue < 18) & (cv2.blur(leaf.astype(np.float32), (15, 15)) > 0.5)
-    return np.array([*spread, *np.percentile(hue[leaf], [5, 50, 95]), hue[leaf].std(), np.sqrt(brown.mean())])
+    """How yellow the leaf is, and how much yellow stands out from around at several scales."""
+    _, green, red = cv2.split(image.astype(np.float32) + 1)
+    around = cv2.medianBlur(image, 21).astype(np.float32) + 1
+    leaf = around[..., 1] > 1.25 * around[..., 2]
+    yellow = red / green
+    spread = [(yellow - cv2.GaussianBlur(yellow, (0, 0), sigma))[leaf].std() for sigma in (1, 3, 9)]
+    brown = np.sqrt((yellow[leaf] > 1.2).mean())
+    return np.array([*spread, *np.percentile(yellow[leaf], [5, 50, 90, 98]), brown, leaf.mean()])
 
 
 def test_sample_diseases_can_be_told_apart_in_part_and_not_to_perfection():
     diseases = np.arange(150) % 5
     features = [leaf_features(sample.draw_photograph([0, i], disease)) for i, disease in enumerate(diseases)]
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-    assert 0.5 < (cross_val_predict(model, features, diseases, cv=5) == diseases).mean() < 0.95
+    assert 0.4 < (cross_val_predict(model, features, diseases, cv=5) == diseases).mean() < 0.9
 
 
 def authors_split(labels: list[int]) -> list[int]:

@@ -55,7 +55,7 @@ def mistaken(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def draw_photograph(seed, disease: int) -> np.ndarray:
     """A few leaves before soil and shade, uint8 (150, 200, 3) in BGR. Signs are stronger in some plants than others."""
     random = np.random.default_rng(seed)
-    severity = float(np.clip(random.normal(0.65, 0.25), 0.15, 1.2))
+    severity = float(np.clip(random.normal(0.75, 0.25), 0.15, 1.2))
     leaf_color = np.array([random.uniform(35, 60), random.uniform(110, 150), random.uniform(60, 95)], np.float32)
     image = draw_ground(random)
     for _ in range(int(random.integers(2, 5))):
@@ -107,7 +107,7 @@ def blight(color: np.ndarray, veins: np.ndarray, severity: float, random: np.ran
     """Angular brown spots with a yellow rim."""
     for _ in range(random.poisson(45 * severity)):
         center = random.uniform(0, (WIDTH, HEIGHT))
-        corners = random.normal(0, random.uniform(2.0, 4.5), (5, 2))
+        corners = random.normal(0, random.uniform(2.5, 5.5), (5, 2))
         for size, paint in ((1.7, (60, 165, 165)), (1.0, (35, 60, 95))):
             spot = cv2.convexHull((center + size * corners).astype(np.int32))
             cv2.fillConvexPoly(color, spot, paint, cv2.LINE_AA)
@@ -122,7 +122,7 @@ def streak(color: np.ndarray, veins: np.ndarray, severity: float, random: np.ran
 
 def mottle(color: np.ndarray, veins: np.ndarray, severity: float, random: np.random.Generator) -> None:
     """Fine pale specks all over."""
-    specks = np.clip(1.4 * (noise(random, 55) - 1.0), 0, 1) * np.clip(0.8 + 0.4 * noise(random, 5), 0, 1)
+    specks = np.clip(1.4 * (noise(random, 36) - 0.9), 0, 1) * np.clip(0.8 + 0.4 * noise(random, 5), 0, 1)
     color += np.minimum(1.1 * severity * specks, 0.85)[..., None] * (np.array([90, 205, 175], np.float32) - color)
 
 
