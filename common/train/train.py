@@ -37,14 +37,13 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
     check(competition, recipe)
     run = open_run(options.runs, competition.name, recipe, data.fingerprint, options.again)
     if run.finished:
-        say(f"run {run.id} is finished already: {result(run)}")
+        say(f"run {run.id} is finished already; --again trains it anew")
         return run
     with run.lock():
         session = Session(competition, recipe, data, options, run)
         for fold in session.data.folds:
             session.train_fold(fold)
         session.finish()
-    say(f"run {run.id}: {result(run)}")
     return run
 
 
