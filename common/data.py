@@ -41,15 +41,19 @@ class Data:
         return np.flatnonzero(self.table["fold"].to_numpy() == fold)
 
 
-def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> Data:
-    """Adds external rows and folds to a competition's training table.
+def read_data(
+    competition: Competition, train: pd.DataFrame, recipe: Recipe, held_out: pd.DataFrame | None = None
+) -> Data:
+    """Adds external rows and folds to a competition's training table. No external row is one of `held_out`, the rows
+    of a practice test set, either.
 
     Raises:
         UserError: from the readers; or the competition has no external data, or its folds cannot be made.
     """
     train = train.assign(source="train", fold=assign_folds(competition, train, recipe))
     if recipe.external:
-        train = pd.concat([train, read_external(competition, recipe, train["id"])], ignore_index=True)
+        known = train if held_out is None else pd.concat([train, held_out])
+        train = pd.concat([train, read_external(competition, recipe, known)], ignore_index=True)
     every = range(recipe.folds) if recipe.split == "folds" else (0,)
     folds = recipe.only_folds or tuple(every)
     return Data(train, folds, fingerprint(train))
@@ -65,12 +69,15 @@ def assign_folds(competition: Competition, train: pd.DataFrame, recipe: Recipe) 
     return grouped_folds(train["label"].to_numpy(), groups, recipe.folds, recipe.seed)
 
 
-def read_external(competition: Competition, recipe: Recipe, known_ids: pd.Series) -> pd.DataFrame:
-    """The external rows, without those whose id is a training row's: they are trained on and never validated on."""
+def read_external(competition: Competition, recipe: Recipe, known: pd.DataFrame) -> pd.DataFrame:
+    """The external rows, trained on and never validated on: without those whose id or group is a known row's."""
     if competition.read_external is None:
         raise UserError(f"external: {competition.name} has no external data")
     external = competition.read_external(Path(recipe.external))
-    external = external[~external["id"].isin(set(known_ids))]
+    for column in {"id", "group"} & set(external) & set(known):
+        external = external[~external[column].isin(set(known[column]))]
+    if external.empty:
+        raise UserError(f"external: every row of {recipe.external} is a training row already; leave out --external")
     return external.assign(source="external", fold=ALWAYS_TRAIN)
 
 
@@ -94,6 +101,7 @@ def prepared(competition: Competition, table: pd.DataFrame, recipe: Recipe, opti
             recipe.input_size,
             options.cache,
             format=options.cache_format,
+            workers=options.workers if options.workers > 0 else None,
             skip_bad=options.skip_bad,
         )
         for source, rows in table.groupby("source", sort=False)

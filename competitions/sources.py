@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.files import read_json, write_atomically, write_json
 from common.options import Options
 from common.recipe import Recipe
+from common.sample import MARK
 from common.splits import grouped_folds
 from competitions import load, names
 
@@ -48,6 +49,11 @@ class Source:
         return self.competition.read_test(self.raw)
 
     def data(self, recipe: Recipe) -> Data:
+        """The training rows of a recipe.
+
+        Raises:
+            UserError: the tables or the external data cannot be read.
+        """
         return read_data(self.competition, self.train, recipe)
 
     @cached_property
@@ -76,6 +82,9 @@ class HeldOut(Source):
     def test(self) -> pd.DataFrame:
         return self.parent.train.loc[self._held_out, ["id", "path"]].reset_index(drop=True)
 
+    def data(self, recipe: Recipe) -> Data:
+        return read_data(self.competition, self.train, recipe, held_out=self.parent.train[self._held_out])
+
     def write(self) -> None:
         """What the practice leaderboard needs: whose data these are, a sample submission and the solution."""
         write_json(self.raw / ABOUT, {"competition": self.competition.name, "slug": self.competition.slug})
@@ -92,12 +101,16 @@ def source(competition: Competition, options: Options) -> Source:
     Raises:
         UserError: it is not there; the line says how to get it.
     """
-    if options.data == "sample":
-        return sample_source(competition)
     raw = Path(options.data) if options.data else DATA / competition.name
+    if options.data == "sample" or raw.resolve() == sample_folder(competition).resolve():
+        return sample_source(competition)
     if not raw.is_dir():
         raise UserError(f"no data of {competition.name} in {raw}: {how_to_get(competition)}")
-    return Source(competition, raw)
+    return Source(competition, raw, mark="sample data" if (raw / MARK).is_file() else "")
+
+
+def sample_folder(competition: Competition) -> Path:
+    return DATA / f"{competition.name}-sample"
 
 
 def how_to_get(competition: Competition) -> str:
@@ -111,7 +124,7 @@ def how_to_get(competition: Competition) -> str:
 
 def sample_source(competition: Competition) -> Source:
     """Sample data, drawn where it is not there yet; its truth lies outside its folder."""
-    raw = DATA / f"{competition.name}-sample"
+    raw = sample_folder(competition)
     solution = PRACTICE / f"{competition.name}-sample" / "solution.csv"
     truth = competition.make_sample(raw, 0)
     if not solution.is_file():
