@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 COMPETITIONS := $(patsubst competitions/%/__init__.py,%,$(wildcard competitions/*/__init__.py))
 VERBS := download prepare show-augment train predict blend submit runs ledger
-FORWARD = $(if $(DATA),--data $(DATA)) $(ARGS)
+FORWARD = $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format practice requirements bench-feed bench-train

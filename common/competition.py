@@ -38,9 +38,8 @@ class Competition:
       task str: class numbers in ascending order, separated by blanks), `group` (str; rows of one group never lie on two
       sides of a split; absent where every image is its own group), and whatever other columns the competition wants to
       keep.
-    - `read_test(raw)` → `id`, `path`, in the order of `sample_submission.csv`. Where there is no Kaggle competition
-      (`slug` is empty, `takes` is "practice") the raw folder has no sample submission and its test rows have labels:
-      `id`, `path`, `label`.
+    - `read_test(raw)` → `id`, `path`, in the order of `sample_submission.csv`. Where `labelled_test` says that the raw
+      folder itself has the labels of its test set (for want of a Kaggle competition): `id`, `path`, `label`.
     - `read_external(folder)` → as `read_train`; these rows are trained on and never validated on.
     - `paper_split(train)` → bool array (n,), True where the paper validates; int8 where it leaves rows out: 1
       validates, 0 trains, -2 does neither.
@@ -71,12 +70,8 @@ class Competition:
     read_image: "Callable[[str, int | None, int], np.ndarray] | None" = None
     external_source: str = ""
     sample_submission: str = "sample_submission.csv"
+    labelled_test: bool = False
     leaderboard_lines: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def has_test_labels(self) -> bool:
-        """Whether the raw folder itself has the labels of its test set, for want of a Kaggle competition."""
-        return self.takes == "practice"
 
     @property
     def page(self) -> str:

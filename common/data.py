@@ -43,8 +43,11 @@ class Data:
         return np.flatnonzero(self.table["fold"].to_numpy() == fold)
 
 
-def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> Data:
-    """Adds external rows and folds to a competition's training table.
+def read_data(
+    competition: Competition, train: pd.DataFrame, recipe: Recipe, held_out: pd.DataFrame | None = None
+) -> Data:
+    """Adds external rows and folds to a competition's training table. No external row is one of `held_out`, the rows
+    of a practice test set, either.
 
     Raises:
         UserError: from the readers; or the competition has no external data, or its folds cannot be made.
@@ -52,7 +55,8 @@ def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> 
     train = train.assign(source="train", fold=assign_folds(competition, train, recipe))
     train = train[train["fold"] != LEFT_OUT].reset_index(drop=True)
     if recipe.external:
-        train = pd.concat([train, read_external(competition, recipe, train["id"])], ignore_index=True)
+        known = train if held_out is None else pd.concat([train, held_out])
+        train = pd.concat([train, read_external(competition, recipe, known)], ignore_index=True)
     every = range(recipe.folds) if recipe.split == "folds" else (0,)
     folds = recipe.only_folds or tuple(every)
     return Data(train, folds, fingerprint(train))
@@ -78,12 +82,15 @@ def balanced_folds(competition: Competition, train: pd.DataFrame, k: int, seed: 
     return grouped_folds(labels, groups, k, seed)
 
 
-def read_external(competition: Competition, recipe: Recipe, known_ids: pd.Series) -> pd.DataFrame:
-    """The external rows, without those whose id is a training row's: they are trained on and never validated on."""
+def read_external(competition: Competition, recipe: Recipe, known: pd.DataFrame) -> pd.DataFrame:
+    """The external rows, trained on and never validated on: without those whose id or group is a known row's."""
     if competition.read_external is None:
         raise UserError(f"external: {competition.name} has no external data")
     external = competition.read_external(Path(recipe.external))
-    external = external[~external["id"].isin(set(known_ids))]
+    for column in {"id", "group"} & set(external) & set(known):
+        external = external[~external[column].isin(set(known[column]))]
+    if external.empty:
+        raise UserError(f"external: every row of {recipe.external} is a training row already; leave out --external")
     return external.assign(source="external", fold=ALWAYS_TRAIN)
 
 
@@ -92,7 +99,7 @@ def fingerprint(table: pd.DataFrame) -> str:
 
     Folds are left out: they follow from these and the recipe.
     """
-    columns = [name for name in ("id", "label", "group", "source", "tfrecord") if name in table]
+    columns = [name for name in ("id", "label", "group", "source", "tfrecord", "part", "split") if name in table]
     rows = pd.util.hash_pandas_object(table[columns].astype(str), index=False).to_numpy()
     sizes = [file.stat().st_size if (file := Path(path)).is_file() else -1 for path in table["path"]]
     return content_hash([rows.tolist(), sizes])
@@ -109,6 +116,7 @@ def prepared(competition: Competition, table: pd.DataFrame, recipe: Recipe, opti
             recipe.input_size,
             options.cache,
             format=options.cache_format,
+            workers=options.workers if options.workers > 0 else None,
             skip_bad=options.skip_bad,
             read=read,
         )

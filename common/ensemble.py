@@ -28,27 +28,33 @@ def blend_runs(competition: Competition, members: Sequence[Run], how: str, weigh
     """
     if len(members) < 2:
         raise UserError("a blend needs two runs or more: --of RUN RUN …")
+    ids = [run.id for run in members]
+    if len(set(ids)) < len(ids):
+        raise UserError(f"a blend takes each run once; got {', '.join(ids)}")
     for run in members:
+        if "blend" in run.about:
+            raise UserError(f"run {run.id} is a blend itself; blend the runs that it is made of")
         if not (run.folder / "out_of_fold.parquet").is_file():
             raise UserError(f"run {run.id} has no out-of-fold predictions; finish it first")
     if len({run.about.get("source", run.fingerprint) for run in members}) > 1:
         raise UserError(f"runs {', '.join(run.id for run in members)} were not trained on the same data")
-    recipe = {"of": [run.id for run in members], "how": how, "by": list(weights) or [1.0] * len(members)}
-    folder = root / competition.name / f"blend-{content_hash(recipe)}"
-    folder.mkdir(parents=True, exist_ok=True)
     first = members[0]
-    about = {"competition": competition.name, "recipe": first.about["recipe"], "blend": recipe, "skipped": []}
-    about |= {"data": first.fingerprint, "source": first.about.get("source"), "started": now()}
-    write_json(folder / "environment.json", environment())
-    write_json(folder / "run.json", about)
+    if how == "rank" and first.recipe.decision not in ("thresholds", "prevalence", "probability"):
+        raise UserError(f"ranks cannot be decided by '{first.recipe.decision}'; blend with --how mean")
+    recipe = {"of": ids, "how": how, "by": list(weights) or [1.0] * len(members)}
     tables = align([pd.read_parquet(run.folder / "out_of_fold.parquet") for run in members])
     outputs = average(recipe, [from_table(table) for table in tables])
-    labels = {name: tables[0][name].to_numpy() for name in ("fold", "label")}
-    table = to_table(tables[0]["id"].to_numpy(), outputs, **labels)
-    write_atomically(folder / "out_of_fold.parquet", lambda path: table.to_parquet(path, index=False))
-    metrics = {"metric": competition.metric, **score_out_of_fold(competition, first.recipe, table, groups=None)}
-    write_json(folder / "metrics.json", metrics)
-    return Run(folder)
+    kept = {name: tables[0][name].to_numpy() for name in ("fold", "label", "group") if name in tables[0]}
+    table = to_table(tables[0]["id"].to_numpy(), outputs, **kept)
+    metrics = {"metric": competition.metric, **score_out_of_fold(competition, first.recipe, table)}
+    about = {"competition": competition.name, "recipe": first.about["recipe"], "blend": recipe, "skipped": []}
+    about |= {"data": first.fingerprint, "source": first.about.get("source"), "started": now()}
+    run = Run(root / competition.name / f"blend-{content_hash(recipe)}")
+    write_json(run.folder / "environment.json", environment())
+    write_json(run.folder / "run.json", about)
+    write_atomically(run.folder / "out_of_fold.parquet", lambda path: table.to_parquet(path, index=False))
+    write_json(run.folder / "metrics.json", metrics)
+    return run
 
 
 def average(recipe: dict, outputs: Sequence[np.ndarray]) -> np.ndarray:
@@ -57,6 +63,8 @@ def average(recipe: dict, outputs: Sequence[np.ndarray]) -> np.ndarray:
 
 def predict_run(competition: Competition, run: Run, test: pd.DataFrame, options: Options) -> pd.DataFrame:
     """`test.parquet` of a run or of a blend of runs; see `common.predict.predict_test`."""
+    if not run.finished:
+        raise UserError(f"run {run.id} is not finished; train it first")
     recipe = run.about.get("blend")
     if recipe is None:
         return predict_test(competition, run, test, options)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from common.errors import UserError
+
 END_OF_JPEG = b"\xff\xd9"
 ZERO_TAIL = bytes(512)
 UPRIGHT = {
@@ -21,15 +23,15 @@ UPRIGHT = {
 """EXIF orientation → what turns the stored pixels upright; from 5 on it swaps the sides."""
 
 
-class BadImage(Exception):
+class BadImage(UserError):
     """A file that does not hold one whole picture: `path` and a one-line `reason`."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(str(path), reason)
+        super().__init__(f"{path}: {reason}")
         self.path, self.reason = str(path), reason
 
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)
 
 
 def read_rgb(path: str | Path, at_least: int | None = None) -> np.ndarray:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from common.errors import UserError
+
 
 @dataclass(frozen=True)
 class Options:
@@ -27,11 +29,15 @@ class Options:
     runs: Path = Path("runs")
     """Folder of the runs."""
 
+    def __post_init__(self) -> None:
+        if self.workers < -1:
+            raise UserError(f"workers: must be -1 or more (got {self.workers})")
+        if not self.state_every >= 0:
+            raise UserError(f"state_every: must be 0 seconds or more (got {self.state_every})")
+
     def torch_device(self):
         """The torch.device; UserError where 'cuda' is asked for and absent."""
         import torch
-
-        from common.errors import UserError
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("device: no CUDA device here; use --device cpu or auto")

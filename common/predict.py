@@ -94,11 +94,9 @@ def predict_test(competition: Competition, run: Run, test: pd.DataFrame, options
     """`test.parquet` of a run: `id`, `member` (one a fold and checkpoint), outputs. Kept unless the images changed.
 
     Raises:
-        UserError: the run is unfinished, or a test image cannot be read (also with `--skip-bad`: a submission needs
+        UserError: a test image cannot be read (also with `--skip-bad`: a submission needs
             every row).
     """
-    if not run.finished:
-        raise UserError(f"run {run.id} is not finished; train it first")
     file, images = run.folder / "test.parquet", fingerprint(test)
     if file.is_file() and run.about.get("test") == images and not options.again:
         return pd.read_parquet(file)
@@ -112,6 +110,7 @@ def predict_test(competition: Competition, run: Run, test: pd.DataFrame, options
     table = pd.concat(
         [to_table(test["id"], part, member=member) for member, part in enumerate(outputs)], ignore_index=True
     )
+    run.update(test=None)  # a kill between the two must not leave old predictions under a new name
     write_atomically(file, lambda temporary: table.to_parquet(temporary, index=False))
     run.update(test=images)
     return table

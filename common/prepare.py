@@ -92,7 +92,7 @@ def prepare(
 
     Args:
         images: columns `id` and `path`, one row an image.
-        name: of the data set; an older cache of the same name and size is removed once the new one is complete.
+        name: of the data set, the first part of the cache's own name.
         input_size: side of the square the network will see.
         root: folder of the caches.
         format: `raw` uint8 rows, `jpeg` of quality 95 (smaller, slower to read; lossless for other than three
@@ -157,7 +157,7 @@ def make(source: Source, site: Site, formats: tuple[Format, ...], workers: int, 
     write_atomically(folder / "index.npy", lambda path: save(path, journal.entries[kept]))
     write_json(folder / "cache.json", facts | {"ids": [source.ids[row] for row in kept], "skipped": skipped})
     (folder / "done.log").unlink()
-    site.remove_others(keep=(folder,))
+    site.remove_unfinished(keep=(folder,))
     return folder
 
 
@@ -180,7 +180,7 @@ def choose_format(
 ) -> Format:
     """The first of `formats` that fits on the disk; where one of them was begun, that one. Says what it will take."""
     formats = site.started(formats) or formats
-    site.remove_others(keep=tuple(map(site.folder, formats)), only_unfinished=True)
+    site.remove_unfinished(keep=tuple(map(site.folder, formats)))
     raw = sum(height * width * decoders.channels for height, width in sizes.values())
     for format in formats:
         need = raw if format == "raw" else round(raw * jpeg_ratio(decoders, source, sizes))

@@ -76,8 +76,8 @@ class Recipe:
     """Linear warm-up before the schedule; may be a fraction of an epoch."""
     epochs: Count = 30
     """Passes over the training rows."""
-    batch_size: Count = 128
-    """Images a step."""
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    """Images a step; batch normalization needs two."""
     ema: Fraction = 0.0
     """Decay of the exponential moving average of the weights, which is then what is validated and saved; 0 is off."""
     clip_gradient: NotNegative = 0.0
@@ -111,6 +111,8 @@ class Recipe:
             raise ValueError("schedule 'step' needs step_epochs")
         if any(fold not in range(self.folds) for fold in self.only_folds):
             raise ValueError(f"only_folds must lie in 0..{self.folds - 1}")
+        if list(self.only_folds) != sorted(set(self.only_folds)):
+            raise ValueError("only_folds must ascend, each fold once")
         if self.only_folds and self.split != "folds":
             raise ValueError(f"only_folds goes with split 'folds', not '{self.split}'")
         if self.color_order == "bgr" and self.channels < 3:

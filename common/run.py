@@ -4,7 +4,7 @@ runs/<competition>/<run-id>/
     run.json             state, competition, recipe, data fingerprint, times, skipped images
     environment.json     versions and machine
     metrics.json         the competition's metric with its interval, per fold and in all; the fitted decision rule
-    out_of_fold.parquet  id, fold, label, then `output` or `p0`, `p1`, …
+    out_of_fold.parquet  id, fold, label, group where there are groups, then `output` or `p0`, `p1`, …
     test.parquet         id, member, then the same, once `predict` has run
     fold-<k>/            curve.csv, tensorboard/, weights-<epoch>.safetensors, last.state (to resume)
 """
@@ -13,6 +13,7 @@ import fcntl
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,7 +136,7 @@ def all_runs(root: Path, competition: str) -> list[Run]:
 def find_run(root: Path, competition: str, run_id: str) -> Run:
     """Raises UserError where there is no such run."""
     run = Run(root / competition / run_id)
-    if not (run.folder / "run.json").is_file():
+    if run.id != run_id or not (run.folder / "run.json").is_file():
         raise UserError(f"no run '{run_id}' in {root / competition}")
     return run
 
@@ -148,12 +149,13 @@ def environment() -> dict[str, Any]:
     """Versions and machine, for a reader who wants the same numbers."""
     import torch
 
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    git = shutil.which("git")
+    commit = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False) if git else None
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in PACKAGES},
-        "commit": commit.stdout.strip() or None,
+        "commit": (commit.stdout.strip() or None) if commit else None,
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",

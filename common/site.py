@@ -46,8 +46,9 @@ class Site:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def remove_others(self, keep: tuple[Path, ...], only_unfinished: bool = False) -> None:
-        """Remove caches of this name and size, and lists of bad images, that belong to another source or format."""
+    def remove_unfinished(self, keep: tuple[Path, ...]) -> None:
+        """Remove unfinished caches of this name and size, and lists of bad images, that belong to another source or
+        format. Finished ones stay: another folder's data, or the same with a part held out, may want them again."""
         ours = re.compile(rf"{re.escape(self.name)}-{self.input_size}-(raw|jpeg)-[0-9a-f]{{8}}(\.bad\.txt)?")
         kept = {folder.name for folder in keep}
         for path in self.root.iterdir():
@@ -55,7 +56,7 @@ class Site:
                 continue
             if path.suffix == ".txt":
                 path.unlink(missing_ok=True)
-            elif not (only_unfinished and (path / "cache.json").exists()):
+            elif not (path / "cache.json").exists():
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -77,6 +77,11 @@ def _exact_numbers(values: np.ndarray) -> list[str]:
     return [repr(float(value)) for value in values.tolist()]
 
 
+def check_sample(sample: Path, competition: Competition) -> None:
+    """Raises UserError where a sample submission has not exactly the competition's columns, or an id twice."""
+    _ids(sample, competition)
+
+
 def _ids(sample: Path, competition: Competition) -> list[str]:
     ids = [row[0] for row in _read(sample, competition)]
     if len(set(ids)) < len(ids):

@@ -49,11 +49,19 @@ def read_header(path: Path, layout: str) -> list[str]:
     return columns
 
 
+def names_a_file(name: str) -> bool:
+    """Whether an id can be the name of a file in its folder: no path, nothing invisible, not too long."""
+    return len(name.encode()) <= 200 and name.isprintable() and not set(name) & set("/\\") and name not in (".", "..")
+
+
 def check_ids(ids: pd.Series, path: Path) -> None:
     """Raises UserError where ids are blank or stand there twice; names some of them."""
     blank = np.flatnonzero(ids.to_numpy() == "")
     if len(blank):
         raise UserError(f"{path}: '{ids.name}' is blank in line {listing(blank + 2)}; every row needs an id")
+    unsafe = ids[~ids.map(names_a_file)]
+    if len(unsafe):
+        raise UserError(f"{path}: '{ids.name}' {listing(unsafe.map(ascii), 3)} cannot name a file; mend the table")
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
         raise UserError(f"{path}: '{ids.name}' {listing(repeated)} stands there more than once; keep one row an id")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Annotated, NamedTuple, TypeVar
 
 import tyro
@@ -15,6 +16,7 @@ from common.recipe import FIELDS, Recipe
 
 T = TypeVar("T")
 NAMES = (*FIELDS, *(option.name for option in fields(Options)))
+SWITCHES = {switch.name for kind in (Recipe, Options) for switch in fields(kind) if switch.type in (bool, "bool")}
 DEFAULT_RECIPE, SAMPLE_RECIPE = "interventions", "sample"
 
 
@@ -58,6 +60,7 @@ def parse(kind: type[T], words: list[str], program: str, default: T | None = Non
     Raises:
         UserError: tyro's complaint in one line.
     """
+    words = [part for word, following in pairwise([*words, ""]) for part in spelled_out(word, following)]
     complaint = io.StringIO()
     settings = (tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes)
     try:
@@ -67,6 +70,12 @@ def parse(kind: type[T], words: list[str], program: str, default: T | None = Non
         if not stop.code:
             raise
         raise UserError(one_line(complaint.getvalue())) from None
+
+
+def spelled_out(word: str, following: str) -> list[str]:
+    """A switch alone, `--again`, means `--again True`."""
+    alone = word.removeprefix("--").replace("-", "_") in SWITCHES and following.lower() not in ("true", "false")
+    return [word, "True"] if word.startswith("--") and alone else [word]
 
 
 def one_line(box: str) -> str:

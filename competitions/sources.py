@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.files import read_json, write_atomically, write_json
 from common.options import Options
 from common.recipe import Recipe
+from common.sample import MARK
 from competitions import load, names
 
 DATA, PRACTICE = Path("data"), Path("data/practice")
@@ -41,12 +42,17 @@ class Source:
 
     @property
     def has_test(self) -> bool:
-        return self.competition.has_test_labels or (self.raw / self.competition.sample_submission).is_file()
+        return self.competition.labelled_test or (self.raw / self.competition.sample_submission).is_file()
 
     def test(self) -> pd.DataFrame:
         return self.competition.read_test(self.raw).drop(columns="label", errors="ignore")
 
     def data(self, recipe: Recipe) -> Data:
+        """The training rows of a recipe.
+
+        Raises:
+            UserError: the tables or the external data cannot be read.
+        """
         return read_data(self.competition, self.train, recipe)
 
     @cached_property
@@ -66,7 +72,7 @@ class Arena(Source):
     def _parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The training rows, and the test rows with their labels."""
         table = self.parent.train
-        if self.competition.has_test_labels:
+        if self.competition.labelled_test:
             return table, self.competition.read_test(self.parent.raw)
         held_out = balanced_folds(self.competition, table, HOLD_OUT_PARTS, HOLD_OUT_SEED) == 0
         return table[~held_out].reset_index(drop=True), table[held_out].reset_index(drop=True)
@@ -77,6 +83,9 @@ class Arena(Source):
 
     def test(self) -> pd.DataFrame:
         return self._parts[1][["id", "path"]]
+
+    def data(self, recipe: Recipe) -> Data:
+        return read_data(self.competition, self.train, recipe, held_out=self._parts[1])
 
     def write(self) -> None:
         """What the practice leaderboard needs: whose data these are, a sample submission and the solution."""
@@ -95,12 +104,16 @@ def source(competition: Competition, options: Options) -> Source:
     Raises:
         UserError: it is not there; the line says how to get it.
     """
-    if options.data == "sample":
-        return sample_source(competition)
     raw = Path(options.data) if options.data else DATA / competition.name
+    if options.data == "sample" or raw.resolve() == sample_folder(competition).resolve():
+        return sample_source(competition)
     if not raw.is_dir():
         raise UserError(f"no data of {competition.name} in {raw}: {how_to_get(competition)}")
-    return Source(competition, raw)
+    return Source(competition, raw, mark="sample data" if (raw / MARK).is_file() else "")
+
+
+def sample_folder(competition: Competition) -> Path:
+    return DATA / f"{competition.name}-sample"
 
 
 def how_to_get(competition: Competition) -> str:
@@ -113,11 +126,12 @@ def how_to_get(competition: Competition) -> str:
 
 
 def sample_source(competition: Competition) -> Source:
-    """Sample data, drawn where it is not there yet; its truth lies outside its folder, unless the raw layout has it."""
-    raw = DATA / f"{competition.name}-sample"
+    """Sample data, drawn where it is not there yet; the truth of its test set, if it has one that is not labelled in
+    the raw layout, lies outside its folder."""
+    raw = sample_folder(competition)
     solution = PRACTICE / f"{competition.name}-sample" / "solution.csv"
     truth = competition.make_sample(raw, 0)
-    if competition.has_test_labels:
+    if competition.labelled_test or truth.empty:
         return Source(competition, raw, mark="sample data")
     if not solution.is_file():
         write_atomically(solution, lambda temporary: truth.to_csv(temporary, index=False))
@@ -131,7 +145,7 @@ def arena(raw: Source) -> Source:
     name = f"{raw.competition.name}-{raw.fingerprint}"
     folder = PRACTICE / name
     slug = f"{raw.competition.slug or raw.competition.name}-{raw.fingerprint[:8]}"
-    mark = raw.mark if raw.competition.has_test_labels else HELD_OUT_MARK
+    mark = raw.mark or HELD_OUT_MARK
     made = Arena(replace(raw.competition, slug=slug), folder, mark, folder / "solution.csv", parent=raw)
     made.write()
     return made

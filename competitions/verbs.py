@@ -53,10 +53,15 @@ def train(competition: Competition, words: list[str]) -> None:
     train_recipe(competition, recipe, source(competition, options), options)
 
 
-def train_recipe(competition: Competition, recipe: Recipe, raw: Source, options: Options) -> Run:
+def train_recipe(
+    competition: Competition, recipe: Recipe, raw: Source, options: Options, test: pd.DataFrame | None = None
+) -> Run:
+    from common.data import prepared
     from common.train import result
     from common.train import train as train_folds
 
+    if test is not None:  # a broken test image is better known before the training than after
+        prepared(competition, test.assign(source="test"), recipe, replace(options, skip_bad=False))
     run = train_folds(competition, recipe, raw.data(recipe), options)
     run.update(source=raw.fingerprint)
     print(f"{raw.prefix}run {run.id}: {result(run)}")
@@ -64,20 +69,37 @@ def train_recipe(competition: Competition, recipe: Recipe, raw: Source, options:
 
 
 def choose_run(
-    competition: Competition, run_id: str, asked: bool, recipe: Recipe, raw: Source, options: Options
+    competition: Competition,
+    run_id: str,
+    asked: bool,
+    recipe: Recipe,
+    raw: Source,
+    options: Options,
+    test: pd.DataFrame,
 ) -> Run:
     """The run named by id; else the recipe that was asked for, trained if need be; else the best finished run on this
-    data; else the default recipe, trained."""
+    data, of those that hold out the most images; else the default recipe, trained.
+
+    Raises:
+        UserError: no such run, or it was trained on other data: perhaps on the images that are to be predicted.
+    """
     if run_id:
-        return find_run(options.runs, competition.name, run_id)
+        run = find_run(options.runs, competition.name, run_id)
+        if run.about.get("source") != raw.fingerprint:
+            what = raw.mark or f"{raw.raw}"
+            raise UserError(
+                f"run {run_id} was trained on other data than this ({what}), and may have seen its test images: leave "
+                "out --run, or name the data that it was trained on"
+            )
+        return run
     if not asked:
         runs = [run for run in all_runs(options.runs, competition.name) if run.finished]
         scored = [
             run for run in runs if run.about.get("source") == raw.fingerprint and run.metrics["score"] is not None
         ]
         if scored:
-            return max(scored, key=lambda run: run.metrics["score"])
-    return train_recipe(competition, recipe, raw, options)
+            return max(scored, key=lambda run: (run.metrics["n"], run.metrics["score"]))
+    return train_recipe(competition, recipe, raw, options, test)
 
 
 def predict(competition: Competition, words: list[str]) -> None:
@@ -86,8 +108,9 @@ def predict(competition: Competition, words: list[str]) -> None:
     run_id, words = take(words, "--run")
     recipe, options, asked = parse_recipe(competition, "predict", words)
     raw = source(competition, options)
-    run = choose_run(competition, run_id, asked, recipe, raw, options)
-    table = predict_run(competition, run, raw.test(), options)
+    test = raw.test()
+    run = choose_run(competition, run_id, asked, recipe, raw, options, test)
+    table = predict_run(competition, run, test, options)
     print(f"{raw.prefix}run {run.id}: {table['id'].nunique():,} test images predicted in {run.folder / 'test.parquet'}")
 
 
@@ -115,12 +138,11 @@ def blend(competition: Competition, words: list[str]) -> None:
 
 def submit(competition: Competition, words: list[str]) -> None:
     from common.kaggle.ledger import Ledger
-    from common.kaggle.submit import refuse_notebook_only
+    from common.kaggle.submit import check_way, refuse_notebook_only
     from common.kaggle.submit import submit as send
+    from common.submission import check_sample
 
-    board, words = take(words, "--leaderboard")
-    if board not in ("", "kaggle", "practice"):
-        raise UserError(f"--leaderboard takes kaggle or practice, not '{board}'")
+    board, words = take_leaderboard(words)
     run_id, words = take(words, "--run")
     recipe, options, asked = parse_recipe(competition, "submit", words)
     raw = source(competition, options)
@@ -132,8 +154,11 @@ def submit(competition: Competition, words: list[str]) -> None:
         competition = raw.competition
     with leaderboard_client(board, raw) as client:
         refuse_notebook_only(competition, client)
-        run = choose_run(competition, run_id, asked, recipe, raw, replace(options, again=False))
-        csv = write_submission(competition, run, raw, options)
+        check_way(competition, client)
+        test = raw.test()
+        check_sample(raw.raw / competition.sample_submission, competition)
+        run = choose_run(competition, run_id, asked, recipe, raw, replace(options, again=False), test)
+        csv = write_submission(competition, run, raw, test, options)
         ledger = Ledger()
         row = send(csv, competition, client, ledger, run.id, run.metrics["score"], options.again)
     print(f"written down in {ledger.path}")
@@ -142,14 +167,14 @@ def submit(competition: Competition, words: list[str]) -> None:
         raise UserError(f"{board}: submission {row.ref} was refused: {row.error}")
 
 
-def write_submission(competition: Competition, run: Run, raw: Source, options: Options) -> Path:
+def write_submission(competition: Competition, run: Run, raw: Source, test: pd.DataFrame, options: Options) -> Path:
     """`submissions/<competition>/<run>.csv`, validated, with its manifest beside it."""
     from common.decide import Rule
     from common.ensemble import predict_run
     from common.predict import members_of
     from common.submission import validate, write, write_manifest
 
-    ids, members = members_of(predict_run(competition, run, raw.test(), options))
+    ids, members = members_of(predict_run(competition, run, test, options))
     rule = Rule.from_dict(run.metrics["rule"])
     values = rule(members if rule.name == "majority" else members.mean(0))
     csv = SUBMISSIONS / competition.name / f"{run.id}.csv"
@@ -160,15 +185,22 @@ def write_submission(competition: Competition, run: Run, raw: Source, options: O
     return csv
 
 
+def take_leaderboard(words: list[str]) -> tuple[str, list[str]]:
+    board, words = take(words, "--leaderboard")
+    if board not in ("", "kaggle", "practice"):
+        raise UserError(f"--leaderboard takes kaggle or practice, not '{board}'")
+    return board, words
+
+
 def choose_leaderboard(asked: str, raw: Source) -> str:
     """Kaggle's where there are credentials and real data, else the practice leaderboard."""
     from common.kaggle.client import has_credentials
 
-    if asked == "kaggle" and raw.solution is not None:
+    if asked == "kaggle" and raw.mark:
         raise UserError("sample data goes to the practice leaderboard alone; leave out --leaderboard kaggle")
     if asked:
         return asked
-    if raw.solution is not None or not raw.competition.slug:
+    if raw.mark or not raw.competition.slug:
         return "practice"
     if has_credentials():
         return "kaggle"
@@ -194,12 +226,14 @@ def leaderboard_client(board: str, raw: Source | None = None):
 def download(competition: Competition, words: list[str]) -> None:
     from common.kaggle.download import download as fetch
 
-    board, words = take(words, "--leaderboard")
+    board, words = take_leaderboard(words)
+    board = board or "kaggle"
     options = parse(Options, words, f"python -m competitions {competition.name} download")
-    folder = Path(options.data) if options.data else DATA / competition.name
-    with leaderboard_client(board or "kaggle") as client:
+    default = DATA / (competition.name if board == "kaggle" else f"{competition.name}-practice")
+    folder = Path(options.data) if options.data else default
+    with leaderboard_client(board) as client:
         fetch(competition, folder, client)
-    print(f"{board or 'kaggle'}: the data of {competition.name} are in {folder}")
+    print(f"{source(competition, replace(options, data=str(folder))).prefix}{competition.name} is in {folder}")
 
 
 def runs(competition: Competition, words: list[str]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common.run import all_runs
 from competitions import names
 from competitions.__main__ import VERBS, run
 from tests.small_data import RECIPE, fields_as_words, write_small_aptos
@@ -178,10 +179,42 @@ def test_the_held_out_practice_images_are_not_trained_on(world):
     assert len(trained) == 60
 
 
+def test_a_run_that_saw_the_practice_test_set_is_not_submitted_to_it(world):
+    trained = succeed("aptos", "train", *fields_as_words(RECIPE.with_fields(epochs=1)))
+    run_id = re.search(r"run (\w+):", trained).group(1)
+    said = fail("aptos", "submit", "--run", run_id, "--leaderboard", "practice")
+    assert f"run {run_id} was trained on other data" in said
+
+
+def test_a_switch_alone_is_enough_to_train_again(world):
+    words = ["aptos", "train", *fields_as_words(RECIPE.with_fields(epochs=1))]
+    first = re.search(r"run (\w+):", succeed(*words)).group(1)
+    assert f"run {first}-2:" in succeed(*words, "--again")
+    assert f"run {first}-2:" in succeed(*words)
+
+
+def test_a_truncated_test_image_is_told_before_anything_is_trained(world):
+    raw = write_small_aptos(world / "cut")
+    bad = next((raw / "test_images").iterdir())
+    bad.write_bytes(bad.read_bytes()[:60])
+    said = fail("aptos", "predict", "--data", "cut", *fields_as_words(RECIPE.with_fields(epochs=3, seed=9)))
+    assert str(bad) in said
+    assert not any(run.recipe.seed == 9 for run in all_runs(world / "runs", "aptos"))
+
+
+def test_sample_data_are_known_for_what_they_are_after_a_download(tmp_path):
+    out = succeed("aptos", "download", "--leaderboard", "practice")
+    assert out.strip().splitlines()[-1] == "sample data: aptos is in data/aptos-practice"
+    assert "sample data: train: 600 images" in succeed(
+        "aptos", "prepare", "--data", "data/aptos-practice", "--input-size", "32", "--recipe", "sample"
+    )
+
+
 def test_runs_are_blended_into_a_run_that_can_be_submitted(world):
     for seed in (0, 1):
         succeed("aptos", "submit", *fields_as_words(REGRESSION.with_fields(seed=seed)))
-    finished = re.findall(r"([0-9a-f]{12}) +0\.", succeed("aptos", "runs"))
+    csvs = [path for path in (world / "submissions" / "aptos").glob("*.csv") if not path.stem.startswith("blend")]
+    finished = [path.stem for path in sorted(csvs, key=lambda path: path.stat().st_mtime)[-2:]]
     out = succeed("aptos", "blend", "--of", *finished[:2], "--how", "mean", "--by", "2", "1")
     blend = re.search(r"run (blend-\w+)", out).group(1)
     succeed("aptos", "submit", "--run", blend)

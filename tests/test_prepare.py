@@ -151,7 +151,7 @@ def test_a_finished_cache_is_opened_and_not_made_again(table, root, capfd):
 
 
 @pytest.mark.parametrize("change", ["content", "time", "order", "id"])
-def test_a_changed_source_gets_a_new_cache_and_the_old_one_goes(table, root, change):
+def test_a_changed_source_gets_a_new_cache_and_the_old_one_stays(table, root, change):
     before = prepare(table, "set", 32, root, workers=1)
     other = prepare(table, "set-more", 32, root, workers=1)
     match change:
@@ -165,7 +165,7 @@ def test_a_changed_source_gets_a_new_cache_and_the_old_one_goes(table, root, cha
             table.loc[0, "id"] = "renamed"
     after = prepare(table, "set", 32, root, workers=1)
     assert after.fingerprint != before.fingerprint
-    assert not before.folder.exists()
+    assert before.folder.exists(), "another run may be reading it"
     assert other.folder.exists()
     before[0]  # who still reads the old one is not disturbed
 

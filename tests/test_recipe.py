@@ -34,6 +34,8 @@ def test_a_recipe_cannot_be_changed_in_place():
         ("label_smoothing", 1, "label_smoothing: "),
         ("folds", 1, "folds: "),
         ("only_folds", (5,), "only_folds must lie in 0..4"),
+        ("only_folds", (0, 0), "only_folds must ascend, each fold once"),
+        ("batch_size", 1, "batch_size: "),
         ("schedule", "step", "schedule 'step' needs step_epochs"),
         ("loss", "l1", "loss 'l1' needs decision"),
         ("backbone", "", "backbone: "),

@@ -43,6 +43,7 @@ TILES = Competition(
     classes=CLASSES,
     metric="accuracy",
     takes="practice",
+    labelled_test=True,
     submission=SubmissionFormat("id", "label", "class"),
     read_train=lambda raw: read_part(raw, "train"),
     read_test=lambda raw: read_part(raw, "test"),

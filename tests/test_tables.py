@@ -1,11 +1,13 @@
 """Label tables are read strictly: what is wrong with one is a single line that names it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from common.errors import UserError
-from common.tables import image_paths, in_sample_order, labels, read_csv
+from common.tables import check_ids, image_paths, in_sample_order, labels, read_csv
 
 LAYOUT = "train.csv and images/*.png"
 
@@ -112,3 +114,9 @@ def test_a_test_table_of_other_images_than_the_sample_submission_is_refused(tabl
     sample = table("name,grade\nb,0\nc,0\n")
     with pytest.raises(UserError, match="name different images: a, c"):
         in_sample_order(pd.DataFrame({"id": ["a", "b"], "path": ["A", "B"]}), sample, "name", LAYOUT)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere/a", "a\\b", "a\x00b", "..", "x" * 300])
+def test_an_id_that_cannot_name_a_file_is_refused(name):
+    with pytest.raises(UserError, match="cannot name a file"):
+        check_ids(pd.Series(["a", name], name="id_code"), Path("train.csv"))

@@ -76,6 +76,8 @@ def _status(response: requests.Response, name: str, leaderboard: str, slug: str)
         )
     if leaderboard == "kaggle" and status == 404:
         return f"Kaggle knows no competition '{slug}' (404): see https://www.kaggle.com/competitions/{slug} {said}"
+    if leaderboard == "practice" and status == 404:
+        return f"the practice server does not hold '{slug}' (404): start it again with `make practice` {said}"
     if status == 429:
         return f"{name} asks to slow down (429): run the same command again later {said}"
     if status >= 500:

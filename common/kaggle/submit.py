@@ -83,6 +83,16 @@ def mark(sha256: str) -> str:
     return f"sha {sha256[:12]}"
 
 
+def check_way(competition: Competition, client: Client) -> None:
+    """One cheap question, so that a missing server, account or rule is known before hours of training.
+
+    Raises:
+        UserError: the leaderboard cannot be reached or does not let us in; see `common.kaggle.reasons`.
+    """
+    slug = slug_of(competition)
+    client.call(lambda api: api.competition_get_submission_limits(slug), slug)
+
+
 def refuse_notebook_only(competition: Competition, client: Client) -> None:
     """Raise UserError where the leaderboard takes no CSV file from this competition."""
     if client.leaderboard == "practice" or competition.takes == "csv":

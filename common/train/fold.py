@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from timm.utils import ModelEmaV3
 from torchvision.transforms.v2 import CutMix, MixUp
 
@@ -150,7 +150,8 @@ class Fold:
         self.loss_sum = torch.zeros((), device=self.device)
         if self.epoch in self.best_epochs():
             state = {name: value.contiguous() for name, value in self.best_network.backbone.state_dict().items()}
-            write_atomically(self.weights_file(self.epoch), lambda temporary: save_file(state, temporary))
+            content = save(state)
+            write_atomically(self.weights_file(self.epoch), lambda temporary: temporary.write_bytes(content))
         self.write_curves(row)
         self.save_state_when_due()
 

@@ -37,14 +37,13 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
     check(competition, recipe)
     run = open_run(options.runs, competition.name, recipe, data.fingerprint, options.again)
     if run.finished:
-        say(f"run {run.id} is finished already: {result(run)}")
+        say(f"run {run.id} is finished already; --again trains it anew")
         return run
     with run.lock():
         session = Session(competition, recipe, data, options, run)
         for fold in session.data.folds:
             session.train_fold(fold)
         session.finish()
-    say(f"run {run.id}: {result(run)}")
     return run
 
 
@@ -122,7 +121,8 @@ class Session:
             if held_out:
                 files, what = worker.weights_files(), f"predict {folder.name}"
                 outputs = predict_members(self.competition, recipe, files, valid, self.device, what).mean(0)
-                oof = to_table(table["id"].to_numpy()[rows], outputs, fold=fold, label=table["label"].to_numpy()[rows])
+                kept = {name: table[name].to_numpy()[rows] for name in ("label", "group") if name in table}
+                oof = to_table(table["id"].to_numpy()[rows], outputs, fold=fold, **kept)
                 write_atomically(predictions, lambda temporary: oof.to_parquet(temporary, index=False))
         (folder / "last.state").unlink(missing_ok=True)
         write_json(folder / "done", {"weights": [file.name for file in worker.weights_files()]})
@@ -140,8 +140,7 @@ class Session:
             write_atomically(
                 self.run.folder / "out_of_fold.parquet", lambda path: out_of_fold.to_parquet(path, index=False)
             )
-            groups = self.data.table.set_index("id")["group"] if "group" in self.data.table else None
-            metrics |= score_out_of_fold(self.competition, self.recipe, out_of_fold, groups)
+            metrics |= score_out_of_fold(self.competition, self.recipe, out_of_fold)
         else:
             metrics["rule"] = fit_rule(self.recipe.decision, None, None, len(self.competition.classes)).to_dict()
         self.run.update(finished=now())
@@ -158,7 +157,7 @@ def epoch_score(competition: Competition, labels: np.ndarray, outputs: np.ndarra
     return evaluate(competition.metric, labels, outputs, len(competition.classes))
 
 
-def score_out_of_fold(competition: Competition, recipe: Recipe, table: pd.DataFrame, groups: pd.Series | None) -> dict:
+def score_out_of_fold(competition: Competition, recipe: Recipe, table: pd.DataFrame) -> dict:
     """Score, 95% interval (whole groups resampled), per-fold scores and the rule fitted on all held-out rows.
 
     The reported score is nested: each fold is decided by a rule fitted on the others.
@@ -166,7 +165,7 @@ def score_out_of_fold(competition: Competition, recipe: Recipe, table: pd.DataFr
     classes = len(competition.classes)
     labels = label_array(table["label"], competition.task, classes)
     outputs, folds = from_table(table), table["fold"].to_numpy()
-    of_row = None if groups is None else groups.loc[table["id"]].to_numpy()
+    of_row = table["group"].to_numpy() if "group" in table else None
     values = nested(recipe.decision, outputs, labels, folds, classes, groups=of_row, seed=recipe.seed)
     score = partial(evaluate, competition.metric, classes=classes)
     per_fold = {str(fold): score(labels[folds == fold], values[folds == fold]) for fold in np.unique(folds)}

@@ -87,6 +87,7 @@ COMPETITION = Competition(
     ),
     metric="accuracy",
     takes="practice",
+    labelled_test=True,
     submission=SubmissionFormat("id", "label", "class"),
     read_train=lazy("competitions.cct20.data", "read_train"),
     read_test=lazy("competitions.cct20.data", "read_test"),

@@ -81,6 +81,7 @@ COMPETITION = Competition(
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     metric="accuracy",
     takes="practice",
+    labelled_test=True,
     submission=SubmissionFormat("id", "label", "class"),
     read_train=lazy("competitions.cifar10.data", "read_train"),
     read_test=lazy("competitions.cifar10.data", "read_test"),

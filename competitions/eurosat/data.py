@@ -21,18 +21,11 @@ def read_train(raw: Path) -> pd.DataFrame:
 
 
 def read_test(raw: Path) -> pd.DataFrame:
-    """The tiles of `test/<Class>/`, as the sample data has them beside `2750`: id, path, label.
-
-    Raises:
-        UserError: there is no such folder, as in the download: EuroSAT has no test set.
-    """
-    folder = Path(raw) / "test"
-    if not folder.is_dir():
-        raise UserError(
-            f"EuroSAT has no test set, and {raw} no folder test/ with tiles of your own in class folders; "
-            "put some there, or compare runs by their folds"
-        )
-    return class_folders(folder, COMPETITION.classes, SUFFIXES)
+    """Raises UserError: EuroSAT has no test set."""
+    raise UserError(
+        "EuroSAT has no test set to predict: compare runs by their folds, or submit to the practice leaderboard, which "
+        "holds a fifth of the tiles out"
+    )
 
 
 def paper_split(train: pd.DataFrame) -> np.ndarray:

@@ -12,17 +12,20 @@ from urllib.parse import quote, urlencode
 from common.files import write_atomically
 from common.kaggle.practice.board import Refused
 from common.kaggle.practice.competition import PracticeCompetition
+from common.sample import MARK
 
 LIFETIME = 3600
 packing = threading.Lock()
 
 
 def files(practice: PracticeCompetition) -> Iterator[tuple[str, Path]]:
-    """Name and path of each file that may be downloaded, sorted by name: never the solution, nothing hidden."""
+    """Name and path of each file that may be downloaded, sorted by name: never the solution, nothing hidden
+    but the mark of sample data, so that a copy is known for what it is."""
     solution = practice.solution.resolve()
     for path in sorted(practice.raw.rglob("*")):
         name = path.relative_to(practice.raw)
-        if path.is_file() and path.resolve() != solution and not any(part.startswith(".") for part in name.parts):
+        hidden = any(part.startswith(".") for part in name.parts) and name.name != MARK
+        if path.is_file() and path.resolve() != solution and not hidden:
             yield name.as_posix(), path
 
 
