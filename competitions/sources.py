@@ -145,7 +145,7 @@ def arena(raw: Source) -> Source:
     name = f"{raw.competition.name}-{raw.fingerprint}"
     folder = PRACTICE / name
     slug = f"{raw.competition.slug or raw.competition.name}-{raw.fingerprint[:8]}"
-    mark = raw.mark or HELD_OUT_MARK
+    mark = raw.mark or ("" if raw.competition.labelled_test else HELD_OUT_MARK)
     made = Arena(replace(raw.competition, slug=slug), folder, mark, folder / "solution.csv", parent=raw)
     made.write()
     return made

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from common.run import all_runs
-from competitions import names
+from competitions import load, names
 from competitions.__main__ import VERBS, run
 from tests.small_data import RECIPE, fields_as_words, write_small_aptos
 
@@ -271,12 +271,13 @@ def test_a_truncated_image_is_named(world):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["aptos", "melanoma"])
+@pytest.mark.parametrize("name", names())
 def test_sample_data_go_the_whole_way(name):
-    """What `make demo` runs, for every competition: the small recipe learns, and its score is called practice."""
+    """What `make demo` runs, for every competition: the small recipe does better than guessing a class evenly, and its
+    score is called practice."""
     line = succeed(name, "submit", "--data", "sample").strip().splitlines()[-1]
     assert line.startswith(f"practice: {name} submission")
     assert line.endswith("(sample data)")
     scores = [float(score) for score in re.findall(r"(?:cv|public|private) ([0-9.]+)", line)]
     assert len(scores) == 3
-    assert min(scores) > 0.6
+    assert min(scores) > 1.5 / len(load(name).classes)

@@ -149,7 +149,7 @@ def test_another_number_of_channels_than_the_file_has_is_an_error_that_says_what
     path = write_tiff(tmp_path / "Forest_1.tif", some_bands())
     with pytest.raises(UserError, match=r"Forest_1\.tif has 13 bands and not 3 channels: use --channels 13"):
         EUROSAT.read_image(str(path), None, 3)
-    tile = EUROSAT.read_train(drawn[0])["path"][0]
+    tile = EUROSAT.read_train(drawn)["path"][0]
     assert EUROSAT.read_image(tile, 64, 3).shape == (64, 64, 3)
     with pytest.raises(UserError, match="is RGB and not of 13 channels: use --channels 3"):
         EUROSAT.read_image(tile, None, 13)
