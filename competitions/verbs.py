@@ -40,11 +40,11 @@ def show_augment(competition: Competition, words: list[str]) -> None:
 
     recipe, options, _ = parse_recipe(competition, "show-augment", words)
     raw = source(competition, options)
-    rows = raw.train.groupby("label").head(2).groupby("label", sort=True).head(2)["path"].head(6)
+    rows = raw.train.groupby("label").head(2)["path"].head(6)
     policies = [Policy(name, flips=recipe.flips) for name in NAMES]
     path = options.runs / competition.name / "augmentation.png"
     read = reader_of(competition, recipe.channels)
-    contact_sheet([read(path) for path in rows], policies, STRENGTHS, min(recipe.input_size, 160), path)
+    contact_sheet([read(path) for path in rows], policies, STRENGTHS, 160, path)
     print(f"{raw.prefix}every policy at several strengths: {path}")
 
 
