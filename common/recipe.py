@@ -26,12 +26,15 @@ class Recipe:
     """A timm or torchvision model name."""
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
     """'imagenet', 'none' (random), or a .safetensors / .pth file. Never replaced by something else in silence."""
-    pooling: Literal["avg", "gem"] = "avg"
-    """Pooling before the classifier; GeM with a learned exponent that starts at 3."""
+    pooling: Literal["avg", "gem", "avgmax", "attention"] = "avg"
+    """Pooling before the classifier: average, GeM with a learned exponent that starts at 3, average and maximum side by
+    side, or gated attention over the positions."""
     drop_rate: Fraction = 0.0
     """Dropout before the classifier."""
     drop_path: Fraction = 0.0
     """Stochastic depth, where the backbone has it."""
+    metadata: bool = False
+    """Add what is known beside the image (melanoma: age, sex and site), through a small network of its own."""
 
     # The images
     input_size: Annotated[int, Field(ge=32, le=2048)] = 256
@@ -42,6 +45,10 @@ class Recipe:
     """Mean and standard deviation: those the weights were made with, or ImageNet's whatever the weights (the paper)."""
     color_order: Literal["rgb", "bgr"] = "rgb"
     """'bgr' reproduces the paper's code, which never turns OpenCV's BGR into RGB; further channels stay in place."""
+
+    preparation: Literal["plain", "circle", "ben-graham"] = "plain"
+    """What is done to an image once, before it is cached: 'circle' crops a fundus photograph to its retina,
+    'ben-graham' subtracts the local average too."""
 
     # Augmentation
     augment: Literal["none", "base", "paper-aptos", "heavy", "randaugment", "augmix"] = "base"
@@ -56,10 +63,17 @@ class Recipe:
     """Alpha of CutMix; 0 is off. With mixup too, each batch takes one of them."""
 
     # Loss and optimization
-    loss: Literal["cross_entropy", "bce", "focal", "l1", "smooth_l1", "mse"] = "cross_entropy"
-    """The last three regress the grade of an ordinal task on one output."""
+    loss: Literal[
+        "cross_entropy", "bce", "focal", "lovasz", "focal_lovasz", "asymmetric", "arcface", "l1", "smooth_l1", "mse"
+    ] = "cross_entropy"
+    """The last three regress the grade of an ordinal task on one output; 'arcface' learns an embedding, in which the
+    nearest training images give the labels."""
     label_smoothing: Fraction = 0.0
     """Share of each target spread over all classes."""
+    auxiliary: NotNegative = 0.0
+    """Weight of the loss on the competition's auxiliary target (melanoma: the diagnosis); 0 is off."""
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """0 shows every row once an epoch, 1 every class equally often; between the two, rare classes more often."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """'sgd' has Nesterov momentum 0.9."""
     learning_rate: Positive = 1e-3
@@ -85,7 +99,9 @@ class Recipe:
     patience: Annotated[int, Field(ge=0)] = 0
     """Stop a fold after this many epochs without a better score; 0 is off."""
     checkpoints: Count = 1
-    """Keep and average the predictions of this many best epochs of each fold."""
+    """Keep this many best epochs of each fold."""
+    average: Literal["predictions", "weights"] = "predictions"
+    """What is averaged over those epochs: their predictions, or the weights themselves, which costs one prediction."""
 
     # What is trained on what
     split: Literal["folds", "paper", "all"] = "folds"
@@ -96,12 +112,21 @@ class Recipe:
     """Train these folds alone; empty: all."""
     external: str = ""
     """Folder of the competition's external data, added to every fold's training rows; empty: none."""
+    pseudo: str = ""
+    """Run whose predictions of the test set are trained on as soft labels, fold by fold; empty: none."""
+    clean: str = ""
+    """Run whose out-of-fold predictions say which training labels are suspicious; empty: all are believed."""
+    suspects: Literal["drop", "soften"] = "drop"
+    """What becomes of suspicious labels in training: left out, or half replaced by the prediction."""
+    suspect_share: Annotated[float, Field(gt=0, le=0.5)] = 0.02
+    """Share of the training rows that counts as suspicious, the worst first."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seeds folds, initial head, order, augmentation and bootstrap."""
 
     # From outputs to a submission
-    tta: Literal["none", "flip", "flips", "d4"] = "none"
-    """Views averaged in prediction: mirror, both mirrors (4), all symmetries of the square (8)."""
+    tta: Literal["none", "flip", "flips", "d4", "rotations", "scales", "d4-scales"] = "none"
+    """Views averaged in prediction: mirror (2), both mirrors (4), all symmetries of the square (8), turns by 45° (8),
+    mirror at three scales (6), all symmetries at three scales (24)."""
     decision: Literal["argmax", "round", "thresholds", "global", "prevalence", "majority", "probability"] = "argmax"
     """From outputs to labels; 'thresholds', 'global' (one cut for all classes of a multi-label task) and 'prevalence'
     are fitted on out-of-fold outputs, nested over folds."""
