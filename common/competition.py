@@ -50,6 +50,11 @@ class Competition:
       scale whose short side is not below `at_least` (None: as it is); raises `common.images.BadImage`. A function of a
       module, for it is sent to other processes; None: `common.images.read_rgb`, which has three channels.
 
+    - `read_metadata(table)` → float32 (n, d) in about [-1, 1], known beside the images of a training or test table; d is
+      the same for every table, and a value that is not known has a code of its own.
+    - `read_auxiliary(train)` → int64 (n,): the position in `auxiliary_classes` of a second target, -1 where it is not
+      known.
+
     All others raise `common.errors.UserError` for input that a user can mend.
     """
 
@@ -68,6 +73,9 @@ class Competition:
     slug: str = ""
     read_external: "Callable[[Path], pd.DataFrame] | None" = None
     read_image: "Callable[[str, int | None, int], np.ndarray] | None" = None
+    read_metadata: "Callable[[pd.DataFrame], np.ndarray] | None" = None
+    read_auxiliary: "Callable[[pd.DataFrame], np.ndarray] | None" = None
+    auxiliary_classes: tuple[str, ...] = ()
     external_source: str = ""
     sample_submission: str = "sample_submission.csv"
     labelled_test: bool = False

@@ -15,6 +15,9 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 REGRESSION_LOSSES = ("l1", "smooth_l1", "mse")
+Loss = Literal[
+    "cross_entropy", "bce", "focal", "lovasz", "focal_lovasz", "asymmetric", "arcface", "l1", "smooth_l1", "mse"
+]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -63,9 +66,7 @@ class Recipe:
     """Alpha of CutMix; 0 is off. With mixup too, each batch takes one of them."""
 
     # Loss and optimization
-    loss: Literal[
-        "cross_entropy", "bce", "focal", "lovasz", "focal_lovasz", "asymmetric", "arcface", "l1", "smooth_l1", "mse"
-    ] = "cross_entropy"
+    loss: Loss = "cross_entropy"
     """The last three regress the grade of an ordinal task on one output; 'arcface' learns an embedding, in which the
     nearest training images give the labels."""
     label_smoothing: Fraction = 0.0
