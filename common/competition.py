@@ -50,8 +50,8 @@ class Competition:
       scale whose short side is not below `at_least` (None: as it is); raises `common.images.BadImage`. A function of a
       module, for it is sent to other processes; None: `common.images.read_rgb`, which has three channels.
 
-    - `read_metadata(table)` → float32 (n, d) in about [-1, 1], known beside the images of a training or test table; d is
-      the same for every table, and a value that is not known has a code of its own.
+    - `read_metadata(table)` → float32 (n, d) in about [-1, 1], known beside the images of a training or test table; d
+      is the same for every table, and a value that is not known has a code of its own.
     - `read_auxiliary(train)` → int64 (n,): the position in `auxiliary_classes` of a second target, -1 where it is not
       known.
 
