@@ -1,7 +1,7 @@
 """Human Protein Atlas: where in the cell a protein is, 28 places, several a picture. The write-up is in README.md."""
 
 from common.competition import Competition, SubmissionFormat
-from common.recipe import Recipe
+from common.recipe import PAPER, Recipe
 from competitions import lazy
 
 CLASSES = (
@@ -35,26 +35,13 @@ CLASSES = (
     "Rods & rings",
 )
 
-PAPER = Recipe(
-    # One cell of the paper's grid (its sections 3, 4.3 and C) as its code ran it: plain crops and mirror images both
-    # ways at 256, yellow dropped, the other colours in OpenCV's order, decay wd/lr, the published stratified split,
-    # thresholds on the validation rows.
-    backbone="resnet50",
-    input_size=256,
+AS_PUBLISHED = PAPER.with_fields(
+    # Yellow is dropped and the other colours are left in OpenCV's order; both mirror images, thresholds on the
+    # validation rows of the published stratified split (the paper's sections 4.3 and C).
     channels=3,
-    normalization="imagenet",
     color_order="bgr",
-    augment="base",
     flips="both",
     loss="bce",
-    optimizer="adamw",
-    learning_rate=1e-4,
-    weight_decay=1e-4,
-    decay_over_learning_rate=True,
-    schedule="cosine",
-    epochs=30,
-    batch_size=128,
-    split="paper",
     decision="thresholds",
 )
 
@@ -118,5 +105,5 @@ COMPETITION = Competition(
     external_source="HPA v18: HPAv18RBGY_wodpl.csv (Id, Target) and {Id}_{red,green,blue,yellow}.jpg",
     paper_split=lazy("competitions.hpa.data", "paper_split"),
     make_sample=lazy("competitions.hpa.sample", "make_sample"),
-    recipes={"paper": PAPER, "interventions": INTERVENTIONS, "sample": SAMPLE},
+    recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "sample": SAMPLE},
 )
