@@ -22,6 +22,7 @@ from common.labels import indicator
 from common.prepare import prepare
 from common.reader import reader_of
 from competitions.hpa import sample
+from competitions.hpa.images import files
 
 HPA = competitions.load("hpa")
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -154,6 +155,14 @@ def test_preparing_names_the_file_that_is_missing_and_keeps_yellow_apart_from_tr
         prepare(table, "hpa", 48, tmp_path / "cache", workers=1, read=reader_of(HPA, 4))
 
 
+def test_a_row_is_made_of_four_files(drawn):
+    for path in HPA.read_train(drawn[0])["path"][:3]:
+        named = [file.name.rpartition("_") for file in files(path)]
+        assert [color for *_, color in named] == ["red.png", "green.png", "blue.png", "yellow.png"]
+        assert all(file.is_file() for file in files(path))
+        assert Path(path) in files(path)
+
+
 @needs_channels
 def test_real_planes_of_every_colour_are_read_value_by_value(tmp_path):
     files = [sorted(CHANNELS.glob(f"*_{color}.png"))[0] for color in four_planes()]
@@ -219,8 +228,17 @@ def test_external_pictures_are_read_with_repeated_ids_once(atlas):
     table = HPA.read_external(atlas)
     assert table["id"].tolist() == ["1_A", "2_B", "3_C"]
     assert table["label"].tolist() == ["0 16", "5", "25"]
+    assert table["identity"].tolist() == ["1", "2", "3"]
     image = HPA.read_image(table["path"][0], None, 4)
     assert np.abs(image[0, 0].astype(int) - [10, 20, 30, 40]).max() <= 1
+
+
+def test_the_identity_of_an_external_picture_is_its_antibody(tmp_path):
+    for name in ("10005_921_B9_1", "10005_921_B9_2", "10005_1012_C4_1", "998_A"):
+        write_picture(tmp_path, name, four_planes(), ".jpg")
+    rows = "10005_921_B9_1,0\n10005_921_B9_2,0\n10005_1012_C4_1,5\n998_A,25\n"
+    (tmp_path / "HPAv18RBGY_wodpl.csv").write_text("Id,Target\n" + rows)
+    assert HPA.read_external(tmp_path)["identity"].tolist() == ["10005", "10005", "10005", "998"]
 
 
 def test_an_external_id_with_two_labels_a_table_without_targets_and_none_at_all_are_user_errors(atlas):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -151,6 +151,83 @@ def test_a_tfrecord_that_is_no_number_is_named(tmp_path):
         MELANOMA.read_train(folder_of(table, tmp_path))
 
 
+# What is known beside the image
+
+
+def row(**values) -> pd.DataFrame:
+    return pd.DataFrame([values])
+
+
+@needs_shared
+def test_the_metadata_of_the_real_table_is_counted_value_by_value(siim):
+    metadata = MELANOMA.read_metadata(MELANOMA.read_train(siim))
+    assert (metadata.shape, metadata.dtype) == ((32692, 15), np.float32)
+    assert (metadata.min(), metadata.max()) == (0, 1)
+    age, flags = metadata[:, 0], metadata[:, 1:].sum(axis=0).astype(int)
+    assert 90 * age[metadata[:, 1] == 0].mean() == pytest.approx(48.8, abs=0.05)
+    assert flags[0] == 44  # without an age
+    assert flags[1:4].tolist() == [16868, 15783, 41]  # male, female, unknown
+    assert flags[4:].tolist() == [16632, 8318, 4902, 1815, 375, 124, 0, 0, 0, 526]  # SITES, unknown
+    assert (metadata[:, 2:5].sum(axis=1) == 1).all()
+    assert (metadata[:, 5:].sum(axis=1) == 1).all()
+
+
+@needs_shared
+def test_the_diagnoses_of_the_real_table_are_merged_as_the_first_place_did(siim):
+    table = pd.read_csv(siim / "train.csv")
+    counts = np.bincount(MELANOMA.read_auxiliary(table), minlength=9)
+    # 135 seborrheic and 37 lichenoid keratoses, 44 + 7 lentigines; 27,124 unnamed, 1 macule, 1 proliferation
+    expected = {"nevus": 5193, "melanoma": 584, "BKL": 223, "unknown": 27126}
+    assert dict(zip(MELANOMA.auxiliary_classes, counts, strict=True)) == {
+        name: expected.get(name, 0) for name in MELANOMA.auxiliary_classes
+    }
+    train = MELANOMA.read_train(siim)
+    named = np.array(MELANOMA.auxiliary_classes)[MELANOMA.read_auxiliary(train)]
+    assert ((named == "melanoma") == (train["label"] == 1)).all()
+
+
+def test_metadata_means_the_same_in_every_table():
+    known = row(age_approx=45.0, sex="female", anatom_site_general_challenge="head/neck")
+    later = pd.concat([row(age_approx=10, sex="male", anatom_site_general_challenge="torso"), known])
+    assert (MELANOMA.read_metadata(later)[1] == MELANOMA.read_metadata(known)[0]).all()
+    assert MELANOMA.read_metadata(known)[0, :5].tolist() == [0.5, 0, 0, 1, 0]
+
+
+def test_what_is_not_known_has_a_code_of_its_own_also_where_the_column_is_missing():
+    nothing = MELANOMA.read_metadata(row(id="a"))
+    assert nothing[0].tolist() == [0, 1] + [0, 0, 1] + 9 * [0] + [1]
+    blank = row(age_approx=np.nan, sex=None, anatom_site_general_challenge="elsewhere")
+    assert (MELANOMA.read_metadata(blank) == nothing).all()
+    newborn = row(age_approx=0, sex="male", anatom_site_general_challenge="torso")
+    assert MELANOMA.read_metadata(newborn)[0, :2].tolist() == [0, 0]
+
+
+def test_sites_of_the_earlier_years_have_codes_of_their_own():
+    sites = ["torso", "anterior torso", "lateral torso", "posterior torso"]
+    metadata = MELANOMA.read_metadata(pd.DataFrame({"anatom_site_general_challenge": sites}))
+    assert len(np.unique(metadata, axis=0)) == 4
+
+
+def test_diagnoses_of_all_years_meet_in_nine_classes_and_others_are_not_known():
+    names = ["MEL", "melanoma", "NV", "nevus", "BKL", "solar lentigo", "BCC", "SCC", "VASC", "DF", "AK", "unknown"]
+    found = MELANOMA.read_auxiliary(pd.DataFrame({"diagnosis": [*names, "wart", None]}))
+    named = [MELANOMA.auxiliary_classes[position] for position in found[:-2]]
+    merged = ["melanoma", "melanoma", "nevus", "nevus", "BKL", "BKL", *names[6:]]
+    assert named == merged
+    assert found[-2:].tolist() == [-1, -1]
+    assert MELANOMA.read_auxiliary(row(id="a")).tolist() == [-1]
+
+
+def test_metadata_of_the_sample_data_helps_a_little():
+    table = pd.concat([sample.make_table(np.random.default_rng([seed, 2020])) for seed in range(4)])
+    metadata, patients = MELANOMA.read_metadata(table), table["patient_id"]
+    model = LogisticRegression(C=0.3)
+    scores = cross_val_predict(
+        model, metadata, table["target"], groups=patients, cv=GroupKFold(5), method="predict_proba"
+    )
+    assert 0.6 < roc_auc_score(table["target"], scores[:, 1]) < 0.8
+
+
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
     """A tenth of the sample data, and the truth of its test set."""
@@ -181,7 +258,7 @@ def test_sample_readers_agree_with_the_truth_and_the_order_of_the_submission(dra
     submission.to_csv(folder / "sample_submission.csv", index=False)
     train, test = MELANOMA.read_train(folder), MELANOMA.read_test(folder)
     assert all(Path(path).is_file() for path in [*train["path"], *test["path"]])
-    assert list(test) == ["id", "path"]
+    assert {"id", "path", "patient_id", "sex", "age_approx", "anatom_site_general_challenge"} <= set(test)
     assert test["id"].tolist() == truth["id"].tolist()[::-1]
     assert truth["label"].sum() == 3
 

@@ -35,8 +35,8 @@ def read_test(raw: Path) -> pd.DataFrame:
 
 
 def read_external(folder: Path) -> pd.DataFrame:
-    """HPA v18, 74,606 pictures of the public Atlas: id, path (of the green file), label. An id that stands in the table
-    more than once is read once.
+    """HPA v18, 74,606 pictures of the public Atlas: id, path (of the green file), label, and `identity`, which antibody
+    it shows: "10005_921_B9_1" is of 10005. An id that stands in the table more than once is read once.
 
     Raises:
         UserError: from the table; or an id has two rows with different labels.
@@ -52,7 +52,8 @@ def read_external(folder: Path) -> pd.DataFrame:
         named = listing(table.loc[contradicting, "Id"].unique())
         raise UserError(f"{path}: 'Id' {named} has two rows with different labels; keep the right one")
     paths = image_paths(Path(folder), table["Id"], "_green.jpg", EXTERNAL_LAYOUT)
-    return pd.DataFrame({"id": table["Id"], "path": paths, "label": table["label"]})
+    antibody = table["Id"].str.partition("_")[0]
+    return pd.DataFrame({"id": table["Id"], "path": paths, "label": table["label"], "identity": antibody})
 
 
 def paper_split(train: pd.DataFrame) -> np.ndarray:

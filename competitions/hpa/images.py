@@ -47,6 +47,11 @@ def read_plane(path: str, color: str, at_least: int | None) -> np.ndarray:
     return cv2.max(cv2.max(r, g), b)
 
 
+def files(path: str) -> list[Path]:
+    """The files that the row of `path` is made of, yellow too: a change in any of them is another picture."""
+    return [file_of(path, color) for color in COLORS]
+
+
 def file_of(path: str, color: str) -> Path:
     """`…/abc_green.png` → `…/abc_<color>.png`."""
     green = Path(path)

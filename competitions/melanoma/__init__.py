@@ -4,6 +4,10 @@ from common.competition import Competition, SubmissionFormat
 from common.recipe import PAPER, Recipe
 from competitions import lazy
 
+DIAGNOSES = ("nevus", "melanoma", "BKL", "BCC", "SCC", "VASC", "DF", "AK", "unknown")
+"""The nine of the first place (Ha, Liu and Liu, 2020, arXiv:2010.05351). 'unknown' is one of them: most lesions of 2020
+were never given a name, and all of those are benign."""
+
 AS_PUBLISHED = PAPER.with_fields(
     # 10 epochs and both mirror images (the paper's sections C.2 and D); the code leaves OpenCV's BGR as it is, and
     # draws from the tfrecord folds with seed 23.
@@ -85,6 +89,9 @@ COMPETITION = Competition(
     read_test=lazy("competitions.melanoma.data", "read_test"),
     read_external=lazy("competitions.melanoma.data", "read_external"),
     external_source="the ISIC data of 2017 to 2019: train.csv (image_name, target) and train/*.jpg",
+    read_metadata=lazy("competitions.melanoma.metadata", "read_metadata"),
+    read_auxiliary=lazy("competitions.melanoma.metadata", "read_auxiliary"),
+    auxiliary_classes=DIAGNOSES,
     paper_split=lazy("competitions.melanoma.data", "paper_split"),
     make_sample=lazy("competitions.melanoma.sample", "make_sample"),
     recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "small": SMALL, "sample": SAMPLE},

@@ -28,11 +28,11 @@ def read_train(raw: Path) -> pd.DataFrame:
 
 
 def read_test(raw: Path) -> pd.DataFrame:
-    """`test.csv` in the order of `sample_submission.csv`: id, path. Raises UserError."""
+    """`test.csv` in the order of `sample_submission.csv`: id, path, and its other columns. Raises UserError."""
     raw = Path(raw)
     table = read_csv(raw / "test.csv", ["image_name"], "image_name", LAYOUT)
     paths = image_paths(_images(raw, "test"), table["image_name"], ".jpg", LAYOUT)
-    table = pd.DataFrame({"id": table["image_name"], "path": paths})
+    table = table.rename(columns={"image_name": "id"}).assign(path=paths)
     return in_sample_order(table, raw / "sample_submission.csv", "image_name", LAYOUT)
 
 

@@ -13,7 +13,17 @@ TRAIN, TEST = 800, 250
 MALIGNANT = 0.1
 SEPARATION = 3.0  # between the classes, in standard deviations of how suspicious a lesion looks
 SITES = ("torso", "lower extremity", "upper extremity", "head/neck", "palms/soles", "oral/genital")
-SITE_SHARES = (0.51, 0.25, 0.15, 0.06, 0.02, 0.01)
+SITE_SHARES = {0: (0.51, 0.25, 0.15, 0.06, 0.02, 0.01), 1: (0.25, 0.13, 0.28, 0.28, 0.03, 0.03)}
+"""By target: melanomas are more often where the sun comes."""
+OLDER = 7.5
+"""Years that a patient is older for each of its melanomas, up to three."""
+BENIGN = {
+    "unknown": 0.79,
+    "nevus": 0.16,
+    "seborrheic keratosis": 0.02,
+    "lentigo NOS": 0.015,
+    "lichenoid keratosis": 0.015,
+}
 TURN = 2 * np.pi
 
 
@@ -45,7 +55,10 @@ def make_sample(folder: Path, seed: int) -> pd.DataFrame:
 
 
 def make_table(random: np.random.Generator) -> pd.DataFrame:
-    """One row an image: the columns of the real train.csv, and `tone`, the patient's skin from 0 (fair) to 1."""
+    """One row an image: the columns of the real train.csv, and `tone`, the patient's skin from 0 (fair) to 1.
+
+    Age and site follow the target a little; sex does not.
+    """
     n = TRAIN + TEST
     targets = [random.permutation(shares((1 - MALIGNANT, MALIGNANT), part)) for part in (TRAIN, TEST)]
     # Patients have about ten images each, and none has images on both sides.
@@ -55,18 +68,25 @@ def make_table(random: np.random.Generator) -> pd.DataFrame:
     table["image_name"] = [f"ISIC_{number:07d}" for number in random.choice(10**7, n, replace=False)]
     table["patient_id"] = [f"IP_{number:07d}" for number in random.choice(10**7, n, replace=False)[patient]]
     table["sex"] = random.choice(["male", "female"], n, p=[0.52, 0.48])[patient]
-    table["age_approx"] = pd.Series(5.0 * np.clip(np.round(random.normal(10, 3, n)), 3, 18)[patient])
-    table["anatom_site_general_challenge"] = random.choice(SITES, n, p=SITE_SHARES)
-    table["diagnosis"] = np.where(
-        table["target"] == 1, "melanoma", random.choice(["unknown", "nevus"], n, p=[0.8, 0.2])
-    )
-    table["benign_malignant"] = np.where(table["target"] == 1, "malignant", "benign")
+    melanomas = table["target"].groupby(patient).transform("sum").clip(upper=3)
+    table["age_approx"] = 5.0 * np.clip(np.round(random.normal(8.5, 3, n)[patient] + OLDER * melanomas / 5), 3, 18)
+    malignant, at = table["target"] == 1, random.uniform(size=n)
+    sites = pick(SITES, SITE_SHARES[1], at), pick(SITES, SITE_SHARES[0], at)
+    table["anatom_site_general_challenge"] = np.where(malignant, *sites)
+    benign = pick(tuple(BENIGN), tuple(BENIGN.values()), random.uniform(size=n))
+    table["diagnosis"] = np.where(malignant, "melanoma", benign)
+    table["benign_malignant"] = np.where(malignant, "malignant", "benign")
     table["tone"] = random.beta(1.5, 3, n)[patient]
     table.loc[random.uniform(size=n) < 0.02, "age_approx"] = np.nan
     table.loc[random.uniform(size=n) < 0.02, "anatom_site_general_challenge"] = np.nan
     # Rows of one patient lie apart in the real table.
     order = np.concatenate([random.permutation(TRAIN), TRAIN + random.permutation(TEST)])
     return table.iloc[order].reset_index(drop=True)
+
+
+def pick(names: tuple[str, ...], chances: tuple[float, ...], at: np.ndarray) -> np.ndarray:
+    """The names at `at`, each in [0, 1), when [0, 1) is shared out by `chances`."""
+    return np.array(names)[np.searchsorted(np.cumsum(chances)[:-1], at, side="right")]
 
 
 def draw_lesion_photograph(seed, target: int, tone: float) -> np.ndarray:
