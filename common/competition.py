@@ -38,13 +38,16 @@ class Competition:
       task str: class numbers in ascending order, separated by blanks), `group` (str; rows of one group never lie on two
       sides of a split; absent where every image is its own group), and whatever other columns the competition wants to
       keep.
-    - `read_test(raw)` → `id`, `path`, in the order of `sample_submission.csv`. Where `labelled_test` says that the raw
-      folder itself has the labels of its test set (for want of a Kaggle competition): `id`, `path`, `label`.
+    - `read_test(raw)` → `id`, `path`, in the order of `sample_submission.csv`; no rows where this folder has no test
+      images; None: the data set has none. Where `labelled_test` says that the raw folder itself has the labels of its
+      test set (for want of a Kaggle competition): `id`, `path`, `label`.
+    - `labelled_parts`: name → `read(raw)` → `id`, `path`, `label`, perhaps `group`: further images with labels, which
+      `predict` scores and nothing else sees; no rows where this folder does not have the part.
     - `read_external(folder)` → as `read_train`; these rows are trained on and never validated on.
     - `paper_split(train)` → bool array (n,), True where the paper validates; int8 where it leaves rows out: 1
-      validates, 0 trains, -2 does neither.
+      validates, 0 trains, -2 does neither. None: there is no such split.
     - `make_sample(folder, seed)` draws sample data in the exact layout of the real download and returns the truth of
-      its test set: `id`, `label`.
+      its test set: `id`, `label`. None: there is no sample data.
 
     - `read_image(path, at_least, channels)` → the image of a row, uint8 (H, W, channels), whole and upright, at any
       scale whose short side is not below `at_least` (None: as it is); raises `common.images.BadImage`. A function of a
@@ -66,10 +69,11 @@ class Competition:
     takes: Literal["csv", "notebook", "practice"]
     submission: SubmissionFormat
     read_train: "Callable[[Path], pd.DataFrame]"
-    read_test: "Callable[[Path], pd.DataFrame]"
-    paper_split: "Callable[[pd.DataFrame], np.ndarray]"
-    make_sample: "Callable[[Path, int], pd.DataFrame]"
     recipes: "Mapping[str, Recipe]"
+    read_test: "Callable[[Path], pd.DataFrame] | None" = None
+    paper_split: "Callable[[pd.DataFrame], np.ndarray] | None" = None
+    make_sample: "Callable[[Path, int], pd.DataFrame] | None" = None
+    labelled_parts: "Mapping[str, Callable[[Path], pd.DataFrame]]" = field(default_factory=dict)
     slug: str = ""
     read_external: "Callable[[Path], pd.DataFrame] | None" = None
     read_image: "Callable[[str, int | None, int], np.ndarray] | None" = None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from common.archive import folders_in, unpacked
 from common.competition import Competition
 from common.data import Data, balanced_folds, fingerprint, read_data
 from common.errors import UserError
@@ -42,10 +43,24 @@ class Source:
 
     @property
     def has_test(self) -> bool:
-        return self.competition.labelled_test or (self.raw / self.competition.sample_submission).is_file()
+        competition = self.competition
+        if competition.labelled_test or (self.raw / competition.sample_submission).is_file():
+            return competition.read_test is not None
+        return not competition.slug and not self._read_test().empty
 
     def test(self) -> pd.DataFrame:
-        return self.competition.read_test(self.raw).drop(columns="label", errors="ignore")
+        """The test images without labels. Raises UserError: there are none, or the reader's."""
+        table = self._read_test()
+        if table.empty:
+            raise UserError(
+                f"{self.competition.name} has no test set to predict in {self.raw}: compare runs by their folds, or "
+                "submit to the practice leaderboard, which holds a fifth of the images out"
+            )
+        return table.drop(columns="label", errors="ignore")
+
+    def _read_test(self) -> pd.DataFrame:
+        read = self.competition.read_test
+        return pd.DataFrame() if read is None else read(self.raw)
 
     def data(self, recipe: Recipe) -> Data:
         """The training rows of a recipe.
@@ -73,9 +88,18 @@ class Arena(Source):
         """The training rows, and the test rows with their labels."""
         table = self.parent.train
         if self.competition.labelled_test:
-            return table, self.competition.read_test(self.parent.raw)
+            return table, self._labelled_test()
         held_out = balanced_folds(self.competition, table, HOLD_OUT_PARTS, HOLD_OUT_SEED) == 0
         return table[~held_out].reset_index(drop=True), table[held_out].reset_index(drop=True)
+
+    def _labelled_test(self) -> pd.DataFrame:
+        test = self.competition.read_test(self.parent.raw)
+        if "label" not in test:
+            raise UserError(
+                f"the test images in {self.parent.raw} have no labels: declare {self.competition.name} with "
+                "labelled_test=False, and a fifth of the training images is held out in their place"
+            )
+        return test
 
     @cached_property
     def train(self) -> pd.DataFrame:
@@ -85,7 +109,7 @@ class Arena(Source):
         return self._parts[1][["id", "path"]]
 
     def data(self, recipe: Recipe) -> Data:
-        return read_data(self.competition, self.train, recipe, held_out=self._parts[1])
+        return read_data(self.competition, self.train, recipe, test=self._parts[1])
 
     def write(self) -> None:
         """What the practice leaderboard needs: whose data these are, a sample submission and the solution."""
@@ -99,17 +123,38 @@ class Arena(Source):
 
 
 def source(competition: Competition, options: Options) -> Source:
-    """The raw folder that the options name.
+    """The raw folder that the options name; of a zip archive the folder that it is unpacked to.
 
     Raises:
-        UserError: it is not there; the line says how to get it.
+        UserError: it is not there; the line says how to get it. An archive is broken or unsafe.
     """
     raw = Path(options.data) if options.data else DATA / competition.name
-    if options.data == "sample" or raw.resolve() == sample_folder(competition).resolve():
+    sample = sample_folder(competition)
+    if options.data == "sample" or (raw.resolve() == sample.resolve() and competition.make_sample):
         return sample_source(competition)
+    if raw.is_file():
+        return from_archive(competition, unpacked(raw, DATA, competition.name))
     if not raw.is_dir():
         raise UserError(f"no data of {competition.name} in {raw}: {how_to_get(competition)}")
+    return in_folder(competition, raw)
+
+
+def in_folder(competition: Competition, raw: Path) -> Source:
     return Source(competition, raw, mark="sample data" if (raw / MARK).is_file() else "")
+
+
+def from_archive(competition: Competition, folder: Path) -> Source:
+    """What was unpacked to `folder`, or the one folder in it, where the data begin there."""
+    raw = in_folder(competition, folder)
+    if len(inner := folders_in(folder)) != 1:
+        return raw
+    try:
+        raw.train  # noqa: B018 (kept: reading it again costs nothing)
+        return raw
+    except UserError as error:
+        if str(inner[0]) in str(error):  # the layout is right, and something in it is wrong
+            raise
+    return in_folder(competition, inner[0])
 
 
 def sample_folder(competition: Competition) -> Path:
@@ -117,17 +162,28 @@ def sample_folder(competition: Competition) -> Path:
 
 
 def how_to_get(competition: Competition) -> str:
+    sample = ", or take sample data with DATA=sample" if competition.make_sample else ""
     if not competition.slug:
-        return "point DATA at its folder, or take sample data with DATA=sample"
+        return f"point DATA at its folder or .zip{sample}"
     return (
         f"accept the rules at {competition.page}/rules and run `make {competition.name}-download`, "
-        "or point DATA at the folder of your download, or take sample data with DATA=sample"
+        f"or point DATA at the folder or .zip of your download{sample}"
     )
+
+
+def check_download(competition: Competition, board: str) -> None:
+    """Raises UserError where there is nothing to download."""
+    if board == "kaggle" and not competition.slug:
+        raise UserError(f"{competition.name} has no Kaggle competition to download from: {how_to_get(competition)}")
+    if board == "practice" and not competition.make_sample:
+        raise UserError(f"{competition.name} has no sample data to download: {how_to_get(competition)}")
 
 
 def sample_source(competition: Competition) -> Source:
     """Sample data, drawn where it is not there yet; the truth of its test set, if it has one that is not labelled in
-    the raw layout, lies outside its folder."""
+    the raw layout, lies outside its folder. Raises UserError where the competition has no sample data."""
+    if competition.make_sample is None:
+        raise UserError(f"{competition.name} has no sample data: {how_to_get(competition)}")
     raw = sample_folder(competition)
     solution = PRACTICE / f"{competition.name}-sample" / "solution.csv"
     truth = competition.make_sample(raw, 0)
@@ -164,7 +220,7 @@ def practice_competition(raw: Source):
 
 def practice_competitions() -> list:
     """Every competition's sample data, and every practice test set that was ever made here."""
-    sources = [arena(sample_source(load(name))) for name in names()]
+    sources = [arena(sample_source(competition)) for competition in map(load, names()) if competition.make_sample]
     for about in sorted(PRACTICE.glob(f"*/{ABOUT}")):
         facts, folder = read_json(about), about.parent
         competition = replace(load(facts["competition"]), slug=facts["slug"])

@@ -18,6 +18,7 @@ from common.errors import UserError
 from common.images import BadImage
 from competitions.eurosat import sample
 from competitions.eurosat.bands import WHITE, read_bands, to_bytes
+from competitions.sources import Source
 
 EUROSAT = competitions.load("eurosat")
 REAL = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "eurosat100"
@@ -83,9 +84,10 @@ def test_the_same_seed_draws_the_same_data_and_another_seed_other_data(drawn, tm
 
 
 def test_the_download_has_no_test_set_and_says_so(drawn):
-    folder = drawn
-    with pytest.raises(UserError, match="EuroSAT has no test set"):
-        EUROSAT.read_test(folder)
+    raw = Source(EUROSAT, drawn)
+    assert not raw.has_test
+    with pytest.raises(UserError, match="eurosat has no test set to predict in"):
+        raw.test()
 
 
 def test_class_folders_may_lie_in_the_raw_folder_itself(drawn):

@@ -11,10 +11,11 @@ import pytest
 import requests
 from kagglesdk.competitions.types.competition_api_service import ApiStartSubmissionUploadRequest
 
+from common.archive import unpack
 from common.errors import UserError
 from common.kaggle import download as downloads
 from common.kaggle.client import practice_client
-from common.kaggle.download import download, unpack
+from common.kaggle.download import download
 from common.kaggle.practice import board
 from common.kaggle.practice.competition import public_part
 from common.kaggle.practice.data import sign

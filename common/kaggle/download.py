@@ -1,22 +1,19 @@
 """The competition's data: fetched by the official client, which resumes, and unpacked without trusting the archive."""
 
-import shutil
-import stat
 import threading
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 
+from common.archive import MEGABYTE, check_space, unpack
 from common.competition import Competition
 from common.errors import UserError
 from common.files import read_json, write_json
 from common.kaggle.client import Client, slug_of
 from common.progress import Progress
 
-MEGABYTE = 1024**2
 DONE = ".downloaded.json"
 
 
@@ -48,51 +45,6 @@ def download(competition: Competition, folder: Path, client: Client) -> Path:
         raise UserError(f"{archive} did not come whole ({error}): run the same command again") from error
     write_json(done, {"leaderboard": client.leaderboard, "slug": slug, "bytes": size})
     return folder
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip into `folder`; files that are there with the right size stay.
-
-    Raises:
-        UserError: the archive is broken, or a member would lie outside the folder or is a link: nothing is unpacked.
-    """
-    try:
-        with zipfile.ZipFile(archive) as packed:
-            members = [member for member in packed.infolist() if not member.is_dir()]
-            for member in members:
-                _check_member(member, archive)
-            left = [member for member in members if not _is_there(folder / member.filename, member.file_size)]
-            check_space(folder, sum(member.file_size for member in left), archive.name)
-            with Progress(
-                len(members), f"unpacking {archive.name}", "files", done=len(members) - len(left)
-            ) as progress:
-                for member in left:
-                    packed.extract(member, folder)
-                    progress.update(1)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{archive} is broken ({error}): delete it and download again") from error
-
-
-def check_space(folder: Path, needed: int, what: str) -> None:
-    """Raises UserError where `folder`'s disk has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"{what} needs {needed / MEGABYTE:,.0f} MB in {folder}, where {free / MEGABYTE:,.0f} MB are free: "
-            "free some space or choose another folder"
-        )
-
-
-def _check_member(member: zipfile.ZipInfo, archive: Path) -> None:
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise UserError(f"{archive} is not safe: '{member.filename}' would lie outside the folder; nothing is unpacked")
-    if stat.S_ISLNK(member.external_attr >> 16):
-        raise UserError(f"{archive} is not safe: '{member.filename}' is a link; nothing is unpacked")
-
-
-def _is_there(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
 
 
 def _size(client: Client, slug: str) -> int:

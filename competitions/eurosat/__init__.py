@@ -72,7 +72,6 @@ COMPETITION = Competition(
     takes="practice",
     submission=SubmissionFormat("id", "label", "class"),
     read_train=lazy("competitions.eurosat.data", "read_train"),
-    read_test=lazy("competitions.eurosat.data", "read_test"),
     read_image=lazy("competitions.eurosat.bands", "read_image"),
     paper_split=lazy("competitions.eurosat.data", "paper_split"),
     make_sample=lazy("competitions.eurosat.sample", "make_sample"),

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
 from common.folders import class_folders
 from common.splits import class_balanced_choice
 from competitions.eurosat import COMPETITION
@@ -18,14 +17,6 @@ def read_train(raw: Path) -> pd.DataFrame:
     path, label (0..9), in ImageFolder's order. Raises UserError."""
     below = Path(raw) / "2750"
     return class_folders(below if below.is_dir() else Path(raw), COMPETITION.classes, SUFFIXES)
-
-
-def read_test(raw: Path) -> pd.DataFrame:
-    """Raises UserError: EuroSAT has no test set."""
-    raise UserError(
-        "EuroSAT has no test set to predict: compare runs by their folds, or submit to the practice leaderboard, which "
-        "holds a fifth of the tiles out"
-    )
 
 
 def paper_split(train: pd.DataFrame) -> np.ndarray:
