@@ -1,6 +1,7 @@
 """Image files → 8-bit RGB arrays: the whole picture, upright, or a reason why not. Never a partly grey one."""
 
 import io
+import logging
 import warnings
 from pathlib import Path
 
@@ -21,6 +22,15 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation → what turns the stored pixels upright; from 5 on it swaps the sides."""
+
+
+def says_more_than_the_error(record: logging.LogRecord) -> bool:
+    """False for what Pillow logs of a TIFF of many bands right before it refuses it: one line an image, where the
+    error tells the caller the same."""
+    return not record.msg.startswith("More samples per pixel than can be decoded")
+
+
+logging.getLogger("PIL.TiffImagePlugin").addFilter(says_more_than_the_error)
 
 
 class BadImage(UserError):

@@ -1,4 +1,5 @@
-"""How the images of a data set are read: RGB from any image file, or what a competition says for its own files."""
+"""How the images of a data set are read: RGB from any image file, or what a competition says for its own files; and
+what is done to each, once, before it is cached."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,24 +9,47 @@ import numpy as np
 
 from common.competition import Competition
 from common.errors import UserError
+from common.fundus import ben_graham, circle
 from common.images import BadImage, image_size, read_rgb, reason_of
 
 ReadImage = Callable[[str, int | None, int], np.ndarray]
+PREPARATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"circle": circle, "ben-graham": ben_graham}
+"""`Recipe.preparation`, besides 'plain': uint8 (H, W, 3) → uint8 (h, w, 3), both of the shape that `circle` gives."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """`reader(path, at_least)` → uint8 (H, W, channels): `read_rgb`, or a competition's `read_image`."""
+    """`reader(path, at_least)` → uint8 (H, W, channels): `read_rgb` or a competition's `read_image`, then the
+    preparation.
+
+    Raises:
+        UserError: a preparation of other than three channels.
+    """
 
     read_image: ReadImage | None = None
     channels: int = 3
+    preparation: str = "plain"
+
+    def __post_init__(self) -> None:
+        if self.preparation != "plain" and self.channels != 3:
+            raise UserError(
+                f"preparation '{self.preparation}' takes RGB photographs, not {self.channels} channels; use --channels "
+                "3 or --preparation plain"
+            )
 
     def __call__(self, path: str, at_least: int | None = None) -> np.ndarray:
         """The whole upright image, at any scale whose short side is not below `at_least`.
 
+        An image to be prepared is read at its full size: how much of it is left is known only then.
+
         Raises:
             BadImage: it cannot be read, or is not what was asked for.
         """
+        if self.preparation == "plain":
+            return self._read(path, at_least)
+        return PREPARATIONS[self.preparation](self._read(path, None))
+
+    def _read(self, path: str, at_least: int | None) -> np.ndarray:
         if self.read_image is None:
             return read_rgb(path, at_least)
         try:
@@ -37,28 +61,29 @@ class Reader:
         return image
 
     def size(self, path: str) -> tuple[int, int]:
-        """(height, width), from the header where Pillow knows the format; it does not know every one with more than
-        four channels. Raises BadImage."""
+        """(height, width) of what a call returns, from the header where Pillow knows the format; it does not know every
+        one with more than four channels. A preparation has to see the image itself. Raises BadImage."""
+        if self.preparation != "plain":
+            return circle(self._read(path, None)).shape[:2]
         try:
             return image_size(path)
         except BadImage:
             if self.read_image is None:
                 raise
-        return self(path).shape[:2]
+        return self._read(path, None).shape[:2]
 
     @property
     def name(self) -> str:
         """What tells caches of different readers apart."""
-        if self.read_image is None:
-            return name_of(read_rgb)
-        return f"{name_of(self.read_image)} {self.channels}"
+        name = name_of(read_rgb) if self.read_image is None else f"{name_of(self.read_image)} {self.channels}"
+        return name if self.preparation == "plain" else f"{name} {self.preparation}"
 
 
-def reader_of(competition: Competition, channels: int) -> Reader:
-    """Raises UserError where the competition cannot read so many channels."""
+def reader_of(competition: Competition, channels: int, preparation: str = "plain") -> Reader:
+    """Raises UserError where the competition cannot read so many channels, or the preparation does not take them."""
     if competition.read_image is None and channels != 3:
         raise UserError(f"channels: images of {competition.name} have 3 channels, not {channels}; use --channels 3")
-    return Reader(competition.read_image, channels)
+    return Reader(competition.read_image, channels, preparation)
 
 
 def name_of(function: Callable) -> str:
