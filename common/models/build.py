@@ -5,24 +5,24 @@ from torch import nn
 
 from common.errors import UserError, closest
 from common.models.channels import adapted_state, extended, widen_first_layer
-from common.models.pooling import GeM
-from common.models.weights import hub_weights, load_weights, read_weights
+from common.models.metadata import metadata_branch
+from common.models.pooling import replace_pooling, widened_state
+from common.models.weights import BRANCH, GALLERY, hub_weights, load_branch, load_weights, read_weights, split
 from common.recipe import Recipe
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Network(nn.Module):
-    """A backbone behind its own normalization.
+    """A backbone behind its own normalization, and beside it a branch for metadata, where there is one.
 
     `forward` takes uint8 images (N, C, H, W), three channels being RGB, and returns outputs (N, K) before any
-    activation. `normalize` and `backbone` are apart so that mixup and test-time views can act on normalized images.
-    Only `backbone` has weights.
+    activation. `normalize` and `answer` are apart so that mixup and test-time views can act on normalized images.
     """
 
-    def __init__(self, backbone: nn.Module, mean, std, bgr: bool = False) -> None:
+    def __init__(self, backbone: nn.Module, mean, std, bgr: bool = False, metadata: nn.Module | None = None) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.metadata = backbone, metadata
         self.bgr = bgr
         scale = 255.0 * torch.tensor(std).view(1, -1, 1, 1)
         shift = torch.tensor(mean).view(1, -1, 1, 1) * 255.0
@@ -39,8 +39,27 @@ class Network(nn.Module):
             images = torch.cat((images[:, :3].flip(1), images[:, 3:]), dim=1)
         return images.float().mul(self.scale).sub_(self.shift)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.backbone(self.normalize(images))
+    def answer(self, inputs: torch.Tensor, metadata: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalized images (N, C, H, W), and metadata float32 (N, d) where the network takes it → outputs (N, K)."""
+        outputs = self.backbone(inputs)
+        return outputs if self.metadata is None else outputs + self.metadata(metadata)
+
+    def forward(self, images: torch.Tensor, metadata: torch.Tensor | None = None) -> torch.Tensor:
+        return self.answer(self.normalize(images), metadata)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What a weights file holds: the backbone's tensors by its own names, the branch's under `metadata.`."""
+        branch = self.metadata.state_dict() if self.metadata is not None else {}
+        state = self.backbone.state_dict() | {f"{BRANCH}{name}": value for name, value in branch.items()}
+        return {name: value.contiguous() for name, value in state.items()}
+
+    def load_weights(self, state: dict[str, torch.Tensor]) -> None:
+        """The inverse of `weights`, strictly: RuntimeError where a tensor is missing, unexpected or misshapen."""
+        backbone = state
+        if self.metadata is not None:
+            backbone, branch = split(state, BRANCH)
+            self.metadata.load_state_dict(branch)
+        self.backbone.load_state_dict(backbone)
 
 
 def library_of(backbone: str) -> str:
@@ -62,10 +81,11 @@ def library_of(backbone: str) -> str:
     )
 
 
-def build(recipe: Recipe, outputs: int, weights: bool = True) -> Network:
+def build(recipe: Recipe, outputs: int, weights: bool = True, metadata: int = 0) -> Network:
     """The recipe's network with `outputs` outputs; `weights=False` where a run's own weights follow.
 
-    Weights made for three channels are adapted to the recipe's number, their mean and standard deviation extended.
+    Weights made for three channels are adapted to the recipe's number, their mean and standard deviation extended. With
+    `metadata` columns beside the image, the network has a branch for them, fresh unless the weights have one that fits.
 
     Raises:
         UserError: the backbone does not exist, has no pooling to replace, or its weights cannot be had or do not fit.
@@ -73,15 +93,21 @@ def build(recipe: Recipe, outputs: int, weights: bool = True) -> Network:
     library = library_of(recipe.backbone)
     make = _timm if library == "timm" else _torchvision
     backbone, head, old_head, mean, std = make(recipe, outputs)
+    branch = metadata_branch(metadata, outputs) if metadata else None
     if weights and recipe.weights != "none":
         hub = recipe.weights == "imagenet"
         state = hub_weights(library, recipe.backbone) if hub else read_weights(recipe.weights)
+        state, _ = split(state, GALLERY)
+        state, of_branch = split(state, BRANCH)
+        load_branch(branch, of_branch)
         state = adapted_state(state, backbone, recipe.channels)
+        if recipe.pooling == "avgmax":
+            state = widened_state(state, backbone)
         load_weights(backbone, state, head, old_head, recipe.weights)
     if recipe.normalization == "imagenet":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     mean, std = extended(mean, recipe.channels), extended(std, recipe.channels)
-    return Network(backbone, mean, std, bgr=recipe.color_order == "bgr")
+    return Network(backbone, mean, std, bgr=recipe.color_order == "bgr", metadata=branch)
 
 
 def _timm(recipe: Recipe, outputs: int):
@@ -90,12 +116,18 @@ def _timm(recipe: Recipe, outputs: int):
     options = {"num_classes": outputs, "in_chans": recipe.channels, "drop_rate": recipe.drop_rate}
     if recipe.drop_path:
         options["drop_path_rate"] = recipe.drop_path
+    if recipe.pooling == "avgmax":
+        options["global_pool"] = "catavgmax"
     try:
         model = timm.create_model(recipe.backbone, **options, **_input_size(recipe))
     except TypeError as error:
         raise UserError(f"backbone {recipe.backbone} does not take one of {', '.join(options)}: {error}") from error
-    if recipe.pooling == "gem":
-        _replace_pooling(model, timm.layers.SelectAdaptivePool2d, recipe.backbone)
+    except AssertionError as error:
+        if recipe.pooling != "avgmax":
+            raise
+        raise UserError(f"pooling 'avgmax': {recipe.backbone} refuses it ({error}); use --pooling avg") from error
+    if recipe.pooling in ("gem", "attention"):
+        replace_pooling(model, recipe.pooling, timm.layers.SelectAdaptivePool2d, model.num_features, recipe.backbone)
     config = model.pretrained_cfg
     head = config["classifier"]
     return model, head, head, config["mean"], config["std"]
@@ -126,27 +158,22 @@ def _torchvision(recipe: Recipe, outputs: int):
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, nn.Linear(last.in_features, outputs))
         head = old_head = name
+    if recipe.pooling != "avg":
+        _pool_torchvision(model, recipe, head)
     if recipe.channels != 3:
         widen_first_layer(model, recipe.channels)
     if recipe.drop_rate:
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = recipe.drop_rate
-    if recipe.pooling == "gem":
-        _replace_pooling(model, nn.AdaptiveAvgPool2d, recipe.backbone)
     return model, head, old_head, IMAGENET_MEAN, IMAGENET_STD
 
 
-def _replace_pooling(model: nn.Module, kind: type, backbone: str) -> None:
-    """Put GeM where the one pooling to a single position stands."""
-    found = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, kind) and getattr(module, "output_size", 1) in (1, (1, 1))
-    ]
-    if len(found) != 1:
-        raise UserError(f"pooling 'gem': {backbone} has no single average pooling to replace; use --pooling avg")
-    name, module = found[0]
-    parent, _, leaf = name.rpartition(".")
-    flatten = isinstance(getattr(module, "flatten", None), nn.Flatten)
-    setattr(model.get_submodule(parent), leaf, GeM(flatten=flatten))
+def _pool_torchvision(model: nn.Module, recipe: Recipe, head: str) -> None:
+    """The recipe's pooling in place of the average; twice the inputs for the classifier that follows 'avgmax'."""
+    classifier = model.get_submodule(head)
+    replace_pooling(model, recipe.pooling, nn.AdaptiveAvgPool2d, classifier.in_features, recipe.backbone)
+    if recipe.pooling == "avgmax":
+        parent, _, leaf = head.rpartition(".")
+        wider = nn.Linear(2 * classifier.in_features, classifier.out_features)
+        setattr(model.get_submodule(parent), leaf, wider)

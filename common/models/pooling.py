@@ -1,7 +1,13 @@
-"""Pooling between the feature map and the classifier."""
+"""Pooling between the feature map and the classifier, and its place in a network that was built with the average.
+
+Average and maximum side by side are timm's `catavgmax`; the others are here.
+"""
 
 import torch
 from torch import nn
+from torchvision.ops import Permute
+
+from common.errors import UserError
 
 
 class GeM(nn.Module):
@@ -23,3 +29,76 @@ class GeM(nn.Module):
             pooled = features.float().clamp(min=self.eps).pow(self.p).mean((2, 3), keepdim=True).pow(1 / self.p)
         pooled = pooled.to(features.dtype)
         return pooled.flatten(1) if self.flatten else pooled
+
+
+class GatedAttention(nn.Module):
+    """Mean over the positions h of a feature map, weighted by softmax of w·(tanh(V h) ⊙ sigmoid(U h)).
+
+    Ilse, Tomczak and Welling 2018, equation 9, with biases. w starts at zero, so that training starts from average
+    pooling, exactly. Input (N, C, H, W); output (N, C, 1, 1), or (N, C) with `flatten`.
+    """
+
+    def __init__(self, channels: int, hidden: int = 128, flatten: bool = True) -> None:
+        super().__init__()
+        self.value = nn.Conv2d(channels, hidden, 1)
+        self.gate = nn.Conv2d(channels, hidden, 1)
+        self.score = nn.Conv2d(hidden, 1, 1, bias=False)  # a bias would shift all positions alike
+        nn.init.zeros_(self.score.weight)
+        self.flatten = flatten
+
+    def attention(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) → float32 (N, 1, H, W), the weights of the positions, which sum to 1."""
+        scores = self.score(self.value(features).tanh() * self.gate(features).sigmoid()).float()
+        return scores.flatten(1).softmax(1).view_as(scores)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        pooled = (self.attention(features) * features).sum((2, 3), keepdim=True).to(features.dtype)
+        return pooled.flatten(1) if self.flatten else pooled
+
+
+def replace_pooling(model: nn.Module, pooling: str, kind: type, channels: int, backbone: str) -> None:
+    """Put `pooling` where the one average pooling to a single position stands, a module of `kind` on `channels`.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    from timm.layers import SelectAdaptivePool2d
+
+    found = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, kind) and getattr(module, "output_size", 1) in (1, (1, 1))
+    ]
+    if len(found) != 1:
+        raise UserError(f"pooling '{pooling}': {backbone} has no single average pooling to replace; use --pooling avg")
+    name, old = found[0]
+    # timm's fast pooling, that of networks whose channels come last, flattens by itself and names its dimensions.
+    inner = getattr(old, "pool", old)
+    flatten = isinstance(getattr(old, "flatten", None), nn.Flatten) or getattr(inner, "flatten", False)
+    new = {
+        "gem": lambda: GeM(flatten=flatten),
+        "attention": lambda: GatedAttention(channels, flatten=flatten),
+        "avgmax": lambda: SelectAdaptivePool2d(pool_type="catavgmax", flatten=flatten),
+    }[pooling]()
+    if getattr(inner, "dim", (2, 3)) == (1, 2):
+        new = nn.Sequential(Permute([0, 3, 1, 2]), new)
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, new)
+
+
+def widened_state(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """`state` of a network with average pooling, for the same one with average and maximum side by side.
+
+    A layer behind the pooling (in MobileNet V3 not the classifier, but a convolution) keeps its weights for the
+    average and starts with none for the maximum, so that the network answers as before.
+    """
+    widened = {}
+    for name, ours in model.state_dict().items():
+        theirs = state.get(name)
+        if (
+            theirs is not None
+            and ours.ndim > 1
+            and ours.shape == (theirs.shape[0], 2 * theirs.shape[1], *ours.shape[2:])
+        ):
+            widened[name] = torch.cat((theirs, torch.zeros_like(theirs)), dim=1)
+    return state | widened

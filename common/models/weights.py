@@ -6,6 +6,10 @@ import torch
 from torch import nn
 
 from common.errors import UserError, listing
+from common.models.pooling import GatedAttention, GeM
+
+BRANCH, GALLERY = "metadata.", "gallery."
+"""What a run's weights file holds beside the backbone: the branch for metadata, ArcFace's embeddings of images."""
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -33,7 +37,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_weights(model: nn.Module, state: dict[str, torch.Tensor], head: str, old_head: str, source: str) -> None:
-    """Copy `state` into `model`, strictly but for the classifier and a learned pooling exponent.
+    """Copy `state` into `model`, strictly but for the classifier and a pooling that is learned.
 
     `head` and `old_head` are the names of the classifier in `model` and in the original constructor. A classifier of
     another shape keeps its fresh values; anything else that is missing, unexpected or of another shape is an error.
@@ -44,7 +48,8 @@ def load_weights(model: nn.Module, state: dict[str, torch.Tensor], head: str, ol
     ours = model.state_dict()
     fitting = {name: value for name, value in state.items() if name in ours and ours[name].shape == value.shape}
     free = (head + ".", old_head + ".")
-    missing = [name for name in ours if name not in state and not name.startswith(free) and not name.endswith("pool.p")]
+    pooling = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, (GeM, GatedAttention)))
+    missing = [name for name in ours if name not in state and not name.startswith(free + pooling)]
     unexpected = [name for name in state if name not in ours and not name.startswith(free)]
     misshapen = [
         f"{name} {tuple(state[name].shape)} for {tuple(ours[name].shape)}"
@@ -56,6 +61,23 @@ def load_weights(model: nn.Module, state: dict[str, torch.Tensor], head: str, ol
         told = "; ".join(f"{what}: {listing(names, 6)}" for what, names in problems if names)
         raise UserError(f"weights: {source} does not fit this backbone: {told}")
     model.load_state_dict(fitting, strict=False)
+
+
+def split(state: dict[str, torch.Tensor], prefix: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The tensors whose names lack the prefix, and those that have it, named without it."""
+    rest = {name: value for name, value in state.items() if not name.startswith(prefix)}
+    return rest, {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
+
+
+def load_branch(branch: nn.Module | None, state: dict[str, torch.Tensor]) -> None:
+    """Copy a run's branch for metadata into a network's, if the network has one and all tensors fit.
+
+    It belongs to the classifier, and as that it stays fresh where it is of another shape, and is left out where the
+    network has none.
+    """
+    ours = {} if branch is None else branch.state_dict()
+    if ours and {name: value.shape for name, value in ours.items()} == {name: state[name].shape for name in state}:
+        branch.load_state_dict(state)
 
 
 def hub_weights(library: str, backbone: str) -> dict[str, torch.Tensor]:
