@@ -4,14 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 COMPETITIONS := $(patsubst competitions/%/__init__.py,%,$(wildcard competitions/*/__init__.py))
-VERBS := download prepare show-augment train predict blend submit runs ledger
+VERBS := download prepare show-augment train predict blend ensemble ablate suspects submit runs ledger
 FORWARD = $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice requirements bench-feed bench-train
+.PHONY: help setup demo test test-slow lint format practice new-competition requirements bench-feed bench-train
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 	@echo '  make <name>-<verb> [DATA=folder|sample] [ARGS="--field value …"]'
 	@echo '       names: $(COMPETITIONS)'
 	@echo '       verbs: $(VERBS)'
@@ -47,6 +47,9 @@ format: setup  ## ruff: fix and format
 
 practice: setup  ## serve the practice leaderboard on PORT (7777)
 	@$(PY) -m competitions practice $(if $(PORT),--port $(PORT))
+
+new-competition: setup  ## a competition of your own: its folder from NAME=, filled in from DATA=folder
+	@$(PY) -m competitions new-competition "$(NAME)" $(FORWARD)
 
 bench-feed: setup  ## images/s of the feed beside timm's and torchvision's loaders
 	@$(PY) -m benchmarks.bench_feed $(ARGS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,39 @@ from common.errors import UserError
 from common.files import content_hash, write_atomically, write_json
 from common.options import Options
 from common.predict import from_table, members_of, predict_test, to_table
+from common.recipe import Recipe
 from common.run import Run, environment, find_run, now
-from common.train.train import score_out_of_fold
+from common.train.score import score_out_of_fold
 
 AVERAGES = {"mean": weighted_mean, "rank": rank_mean}
 
 
+def members_to_train(
+    recipe: Recipe, backbones: Sequence[str], input_sizes: Sequence[int], seeds: Sequence[int]
+) -> list[Recipe]:
+    """The recipe with every combination of backbone, input size and seed; what is empty stays as the recipe has it.
+
+    Raises:
+        UserError: fewer than two combinations, the same twice, a wrong value, or combinations that will not hold out
+            the same images.
+    """
+    choices = (backbones or (recipe.backbone,), input_sizes or (recipe.input_size,), seeds or (recipe.seed,))
+    recipes = [recipe.with_fields(backbone=b, input_size=s, seed=seed) for b, s, seed in product(*choices)]
+    if len(recipes) < 2 or len(set(recipes)) < len(recipes):
+        raise UserError("an ensemble needs two different runs or more: name several --backbones, --input-sizes or --seeds")
+    if recipe.split == "all":
+        raise UserError("split 'all' holds nothing out to score a blend on; use --split folds")
+    if recipe.only_folds and len(set(choices[2])) > 1:
+        raise UserError("only_folds: other seeds hold out other images; train all folds, or one seed")
+    return recipes
+
+
 def blend_runs(competition: Competition, members: Sequence[Run], how: str, weights: Sequence[float], root: Path) -> Run:
     """The run that averages `members`: `how` is 'mean' of the outputs or 'rank', of their ranks.
+
+    Members of other seeds have other folds. Each output still comes from networks that did not see its row, and so does
+    the average; fitted decisions are nested over the folds of the first member, so that no row's own label is in the
+    rule that decides it.
 
     Raises:
         UserError: fewer than two runs, an unfinished one, other data or other held-out rows, or wrong weights.
@@ -61,6 +87,11 @@ def average(recipe: dict, outputs: Sequence[np.ndarray]) -> np.ndarray:
     return AVERAGES[recipe["how"]](np.stack(outputs), recipe["by"])
 
 
+def members_of_blend(competition: Competition, run: Run) -> list[Run]:
+    """The runs that a blend averages. Raises UserError where one is gone."""
+    return [find_run(run.folder.parent.parent, competition.name, run_id) for run_id in run.about["blend"]["of"]]
+
+
 def predict_run(competition: Competition, run: Run, test: pd.DataFrame, options: Options) -> pd.DataFrame:
     """`test.parquet` of a run or of a blend of runs; see `common.predict.predict_test`."""
     if not run.finished:
@@ -68,10 +99,8 @@ def predict_run(competition: Competition, run: Run, test: pd.DataFrame, options:
     recipe = run.about.get("blend")
     if recipe is None:
         return predict_test(competition, run, test, options)
-    root = run.folder.parent.parent
-    members = [find_run(root, competition.name, run_id) for run_id in recipe["of"]]
     outputs = []
-    for member in members:
+    for member in members_of_blend(competition, run):
         ids, parts = members_of(predict_test(competition, member, test, replace(options, again=False)))
         outputs.append(parts.mean(0))
     table = to_table(ids, average(recipe, outputs), member=0)

@@ -19,6 +19,9 @@ VERBS = {
     "train": "train a recipe, or resume it, or find it finished",
     "predict": "predict the test set with a run: folds × checkpoints × test-time views",
     "blend": "average several runs into one that can be submitted",
+    "ensemble": "train a recipe with several backbones, input sizes or seeds, and blend the runs",
+    "ablate": "turn off one intervention of a recipe at a time, over seeds: what each brings, with intervals",
+    "suspects": "list the labels that a run's held-out predictions speak against",
     "submit": "from raw data to a scored submission: train if needed, predict, decide, submit, wait for the score",
     "runs": "list the runs with their scores",
     "ledger": "list the submissions with CV beside the leaderboard",
@@ -30,7 +33,8 @@ def usage() -> str:
     verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items())
     return (
         "usage: python -m competitions <competition> <verb> [--recipe NAME] [--field value …]\n"
-        "       python -m competitions practice [--port 7777]\n\n"
+        "       python -m competitions practice [--port 7777]\n"
+        "       python -m competitions new-competition NAME [--data folder or .zip]\n\n"
         f"competitions: {', '.join(names())}\n\nverbs:\n{verbs}\n\n"
         "`python -m competitions <competition> <verb> --help` lists every field of the recipe and every option."
     )
@@ -39,6 +43,11 @@ def usage() -> str:
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
+        return
+    if arguments[0] == "new-competition":
+        from competitions import new
+
+        new.new_competition(arguments[1:])
         return
     from competitions import verbs
 

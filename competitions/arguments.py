@@ -28,6 +28,9 @@ class Arguments:
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
 
 
+A = TypeVar("A", bound=Arguments)
+
+
 class Parsed(NamedTuple):
     recipe: Recipe
     options: Options
@@ -36,22 +39,29 @@ class Parsed(NamedTuple):
 
 
 def parse_recipe(competition: Competition, verb: str, words: list[str]) -> Parsed:
-    """`--recipe NAME` chooses the starting point (for sample data its small recipe), fields override it.
+    """The recipe and the options that a command line asks for; see `parse_arguments`."""
+    arguments, asked = parse_arguments(competition, verb, words, Arguments)
+    return Parsed(arguments.recipe, arguments.options, asked)
+
+
+def parse_arguments(competition: Competition, verb: str, words: list[str], kind: type[A]) -> tuple[A, bool]:
+    """`--recipe NAME` chooses the starting point (for sample data its small recipe), fields override it. `kind` adds
+    what the verb alone takes. Also whether a recipe was asked for, see `Parsed`.
 
     Raises:
         UserError: no such recipe or field, or a wrong value; one line that names it.
     """
     name, words = take(words, "--recipe")
     sample = take(words, "--data")[0] == "sample"
-    chosen = name or (SAMPLE_RECIPE if sample and competition.make_sample else DEFAULT_RECIPE)
+    chosen = name or (SAMPLE_RECIPE if sample else DEFAULT_RECIPE)
     if chosen not in competition.recipes:
         near = closest(chosen, competition.recipes)
         known = ", ".join(competition.recipes)
         raise UserError(f"recipe: {competition.name} has no '{chosen}'{near}; there are {known}")
-    default = Arguments(recipe=competition.recipes[chosen])
-    parsed = parse(Arguments, words, f"python -m competitions {competition.name} {verb} [--recipe NAME]", default)
+    default = kind(recipe=competition.recipes[chosen])
+    parsed = parse(kind, words, f"python -m competitions {competition.name} {verb} [--recipe NAME]", default)
     given = {word.partition("=")[0].lstrip("-").replace("-", "_") for word in words if word.startswith("--")}
-    return Parsed(parsed.recipe, parsed.options, asked=bool(name or given & set(FIELDS)))
+    return parsed, bool(name or given & set(FIELDS))
 
 
 def parse(kind: type[T], words: list[str], program: str, default: T | None = None) -> T:

@@ -2,18 +2,20 @@
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pandas as pd
+import tyro
 
 from common.competition import Competition
 from common.errors import UserError
 from common.options import Options
 from common.recipe import Recipe
 from common.run import Run, all_runs, find_run
-from competitions.arguments import parse, parse_recipe, take
+from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
 from competitions.sources import DATA, PRACTICE, Source, arena, practice_competition, practice_competitions, source
 
 SUBMISSIONS = Path("submissions")
@@ -24,7 +26,7 @@ def prepare(competition: Competition, words: list[str]) -> None:
 
     recipe, options, _ = parse_recipe(competition, "prepare", words)
     raw = source(competition, options)
-    tables = [raw.data(recipe).table]
+    tables = [raw.data(recipe, options).table]
     if raw.has_test:
         tables.append(raw.test().assign(source="test"))
     for table in tables:
@@ -62,7 +64,7 @@ def train_recipe(
 
     if test is not None:  # a broken test image is better known before the training than after
         prepared(competition, test.assign(source="test"), recipe, replace(options, skip_bad=False))
-    run = train_folds(competition, recipe, raw.data(recipe), options)
+    run = train_folds(competition, recipe, raw.data(recipe, options), options)
     run.update(source=raw.fingerprint)
     print(f"{raw.prefix}run {run.id}: {result(run)}")
     return run
@@ -134,6 +136,87 @@ def blend(competition: Competition, words: list[str]) -> None:
     members = [find_run(asked.runs, competition.name, run_id) for run_id in asked.of]
     run = blend_runs(competition, members, asked.how, asked.by, asked.runs)
     print(f"run {run.id} ({asked.how} of {', '.join(asked.of)}): {result(run)}")
+
+
+@dataclass(frozen=True)
+class EnsembleArguments(Arguments):
+    backbones: tuple[str, ...] = ()
+    """Networks to train; empty: the recipe's."""
+    input_sizes: tuple[int, ...] = ()
+    """Sides of the input to train at; empty: the recipe's."""
+    seeds: tuple[int, ...] = ()
+    """Seeds to train with; empty: the recipe's."""
+    how: Literal["mean", "rank"] = "mean"
+    """Average the outputs, or their ranks (for AUC)."""
+
+
+def ensemble(competition: Competition, words: list[str]) -> None:
+    from common.ensemble import blend_runs, members_to_train
+    from common.train import result
+    from common.train.train import check
+
+    asked, _ = parse_arguments(competition, "ensemble", words, EnsembleArguments)
+    recipes = members_to_train(asked.recipe, asked.backbones, asked.input_sizes, asked.seeds)
+    for recipe in recipes:
+        check(competition, recipe)
+    raw = source(competition, asked.options)
+    members = [train_recipe(competition, recipe, raw, asked.options) for recipe in recipes]
+    run = blend_runs(competition, members, asked.how, (), asked.options.runs)
+    print(f"{raw.prefix}run {run.id} ({asked.how} of {len(members)} runs): {result(run)}")
+
+
+@dataclass(frozen=True)
+class AblateArguments(Arguments):
+    seeds: int = 3
+    """How many seeds, from the recipe's own on."""
+    of: tuple[str, ...] = ()
+    """Interventions to turn off, one at a time; empty: all that the recipe has on."""
+
+
+def ablate(competition: Competition, words: list[str]) -> None:
+    from common.ablation import ablate as turn_off_one_at_a_time
+    from common.ablation import as_text
+    from common.files import write_text
+
+    asked, _ = parse_arguments(competition, "ablate", words, AblateArguments)
+    raw = source(competition, asked.options)
+    run_of = partial(train_recipe, competition, raw=raw, options=asked.options)
+    table, left_out = turn_off_one_at_a_time(competition, asked.recipe, asked.seeds, asked.of, run_of)
+    whole = find_run(asked.options.runs, competition.name, table["runs"][0].split()[0])
+    path = whole.folder.parent / f"ablation-{whole.id}.csv"
+    write_text(path, table.to_csv(index=False))
+    seeds = f"{asked.seeds} seeds" if asked.seeds > 1 else "one seed, whose spread is not in the intervals"
+    print(f"{raw.prefix}{competition.metric} on {whole.metrics['n']:,} held-out images, {seeds}")
+    print(as_text(table))
+    for name, reason in left_out.items():
+        print(f"left out: {name}: {reason}")
+    print(f"written to {path}")
+
+
+@dataclass(frozen=True)
+class SuspectsArguments:
+    run: str
+    """Id of the finished run that judges the labels."""
+    top: int = 50
+    """How many of the most suspicious to print."""
+    options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+
+
+def suspects(competition: Competition, words: list[str]) -> None:
+    from common.files import write_text
+    from common.suspects import suspicious_rows
+
+    asked = parse(SuspectsArguments, words, f"python -m competitions {competition.name} suspects")
+    raw = source(competition, asked.options)
+    run = find_run(asked.options.runs, competition.name, asked.run)
+    table = suspicious_rows(run, competition, share=1.0).merge(raw.train[["id", "path"]], on="id", how="left")
+    if table["path"].isna().any():
+        raise UserError(f"run {run.id} was trained on other data than {raw.raw}; name its folder with --data")
+    table = table[["id", "path", "label", "predicted", "suspicion"]]
+    path = run.folder / "suspects.csv"
+    write_text(path, table.to_csv(index=False))
+    print(table.drop(columns="path").head(asked.top).to_string(index=False, float_format="{:.4f}".format))
+    print(f"{raw.prefix}all {len(table):,} labels, the most suspicious first, with their files: {path}")
 
 
 def submit(competition: Competition, words: list[str]) -> None:
