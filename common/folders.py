@@ -9,7 +9,7 @@ import pandas as pd
 from common.errors import UserError, listing
 
 
-def class_folders(root: Path, classes: Sequence[str], suffixes: Sequence[str]) -> pd.DataFrame:
+def class_folders(root: Path, classes: Sequence[str], suffixes: Sequence[str], complete: bool = True) -> pd.DataFrame:
     """`root/<class>/**/<image>` → id, path (absolute), label (position of the folder's name in `classes`).
 
     Rows stand in the order of torchvision's ImageFolder: folders sorted, then files. An id is the path below `root`
@@ -17,7 +17,8 @@ def class_folders(root: Path, classes: Sequence[str], suffixes: Sequence[str]) -
     in any case) counts. Hidden files are passed over.
 
     Raises:
-        UserError: no such folder, a folder of no class, a class without a folder, a file of another suffix, no images.
+        UserError: no such folder, a folder of no class, a class without a folder (where they should be `complete`), a
+            file of another suffix, no images.
     """
     root = Path(root).absolute()
     if not root.is_dir():
@@ -25,8 +26,8 @@ def class_folders(root: Path, classes: Sequence[str], suffixes: Sequence[str]) -
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if unknown := sorted(set(names) - set(classes)):
         raise UserError(f"{root} has folders of no class: {listing(unknown)}; the classes are {listing(classes, 30)}")
-    if missing := sorted(set(classes) - set(names)):
-        raise UserError(f"{root} has no folder for {listing(missing)}; unpack the download again")
+    if complete and (missing := sorted(set(classes) - set(names))):
+        raise UserError(f"{root} has no folder for {listing(missing)}; are the data whole, and is that a class?")
     rows = [(id, path, classes.index(name)) for name in names for id, path in images_below(root, name, suffixes)]
     if not rows:
         raise UserError(f"there is no image ({', '.join(suffixes)}) in the class folders of {root}")

@@ -2,7 +2,7 @@
 
 import csv
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,32 @@ import pandas as pd
 from common.errors import UserError, listing
 
 
-def read_csv(path: Path, required: Sequence[str], ids: str, layout: str) -> pd.DataFrame:
+def names_a_file(name: str) -> bool:
+    """Whether an id can be the name of a file in its folder: no path, nothing invisible, not too long."""
+    return len(name.encode()) <= 200 and name.isprintable() and not set(name) & set("/\\") and name not in (".", "..")
+
+
+def names_a_path(name: str) -> bool:
+    """Whether an id can be the path of a file: nothing invisible, slashes and not backslashes."""
+    return name.isprintable() and "\\" not in name
+
+
+def read_csv(
+    path: Path,
+    required: Sequence[str],
+    ids: str,
+    layout: str,
+    text: Sequence[str] = (),
+    names: Callable[[str], bool] = names_a_file,
+) -> pd.DataFrame:
     """A comma-separated table with a header; a byte order mark and Windows line ends do not matter.
 
     Args:
         required: columns that must be there; others are kept.
         ids: the column of ids, one of `required`; read as text, so that leading zeros stay.
         layout: how the folder should look, for the message when the file is missing.
+        text: other columns of `required` that are read as text; what is blank is "" there.
+        names: whether an id can name what it should.
 
     Raises:
         UserError: no such file, not a CSV table, missing or repeated columns, blank or repeated ids, no rows.
@@ -28,10 +47,10 @@ def read_csv(path: Path, required: Sequence[str], ids: str, layout: str) -> pd.D
         raise UserError(f"{path}: column {listing(repeated)} stands there more than once; keep one")
     if missing := [column for column in required if column not in columns]:
         raise UserError(f"{path}: column {listing(missing)} is missing{_found(columns)}")
-    table = _read_rows(path, columns, ids)
+    table = read_rows(path, columns, (ids, *text))
     if table.empty:
         raise UserError(f"{path} has a header and no rows; download it again")
-    check_ids(table[ids], path)
+    check_ids(table[ids], path, names)
     return table
 
 
@@ -49,17 +68,12 @@ def read_header(path: Path, layout: str) -> list[str]:
     return columns
 
 
-def names_a_file(name: str) -> bool:
-    """Whether an id can be the name of a file in its folder: no path, nothing invisible, not too long."""
-    return len(name.encode()) <= 200 and name.isprintable() and not set(name) & set("/\\") and name not in (".", "..")
-
-
-def check_ids(ids: pd.Series, path: Path) -> None:
+def check_ids(ids: pd.Series, path: Path, names: Callable[[str], bool] = names_a_file) -> None:
     """Raises UserError where ids are blank or stand there twice; names some of them."""
     blank = np.flatnonzero(ids.to_numpy() == "")
     if len(blank):
         raise UserError(f"{path}: '{ids.name}' is blank in line {listing(blank + 2)}; every row needs an id")
-    unsafe = ids[~ids.map(names_a_file)]
+    unsafe = ids[~ids.map(names)]
     if len(unsafe):
         raise UserError(f"{path}: '{ids.name}' {listing(unsafe.map(ascii), 3)} cannot name a file; mend the table")
     repeated = ids[ids.duplicated()].unique()
@@ -80,6 +94,39 @@ def labels(table: pd.DataFrame, column: str, classes: int, ids: str, path: Path)
         named = listing((f"{row} has {'none' if pd.isna(value) else repr(value)}" for row, value in rows), limit=5)
         raise UserError(f"{path}: '{column}' must be a whole number from 0 to {classes - 1}, but {named}")
     return numbers.to_numpy().astype(np.int64)
+
+
+def class_labels(
+    table: pd.DataFrame, column: str, classes: Sequence[str], several: bool, ids: str, path: Path
+) -> pd.Series:
+    """The labels of a table whose cells (text) name a class, or give its number from 0 where no class is called by a
+    number: int64 (n,). With `several` a cell names one class or more, separated by blanks: str (n,), class numbers in
+    ascending order.
+
+    Raises:
+        UserError: a cell is blank, or names what is no class, or one twice; names line, row and value.
+    """
+    known = {name: number for number, name in enumerate(classes)}
+    if not any(name.isdigit() for name in classes):
+        known |= {str(number): number for number in known.values()}
+
+    def number_of(cell: str) -> int | str | None:
+        words = cell.split() if several else [cell]
+        numbers = sorted({known[word] for word in words if word in known})
+        if not words or len(numbers) < len(words):
+            return None
+        return " ".join(map(str, numbers)) if several else numbers[0]
+
+    found = {cell: number_of(cell) for cell in table[column].unique()}
+    wrong = np.flatnonzero(table[column].map(lambda cell: found[cell] is None))
+    if len(wrong):
+        rows = (f"line {i + 2} ({table[ids][i]}) has {table[column][i]!r}" for i in wrong)
+        needs = "one class or more, separated by blanks" if several else "a class"
+        raise UserError(
+            f"{path}: '{column}' must name {needs} ({listing(classes, 5)}) or its number from 0 to {len(classes) - 1}, "
+            f"but {listing(rows, 5)}"
+        )
+    return table[column].map(found)
 
 
 def image_paths(folder: Path, ids: Iterable[str], suffix: str, layout: str) -> list[str]:
@@ -114,9 +161,13 @@ def _found(columns: list[str]) -> str:
     return f"; it has {listing(columns)}"
 
 
-def _read_rows(path: Path, columns: list[str], ids: str) -> pd.DataFrame:
+def read_rows(path: Path, columns: list[str], text: Sequence[str]) -> pd.DataFrame:
+    """The rows below the header. Raises UserError where they are no CSV table.
+
+    The columns of `text` are text, and "" where they are blank.
+    """
     # An id may be called 'NA'; elsewhere that is a value nobody knows.
-    unknown = {column: ["", "NA", "NaN", "nan"] for column in columns if column != ids}
+    unknown = {column: ["", "NA", "NaN", "nan"] for column in columns if column not in text}
     try:
         with warnings.catch_warnings():
             # pandas only warns when rows are longer than the header, and then drops their last cells.
@@ -126,11 +177,10 @@ def _read_rows(path: Path, columns: list[str], ids: str) -> pd.DataFrame:
                 encoding="utf-8-sig",
                 index_col=False,
                 low_memory=False,
-                dtype={ids: str},
+                dtype=dict.fromkeys(text, str),
                 na_values=unknown,
                 keep_default_na=False,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path} as a CSV table: {error}; download it again") from error
-    table[ids] = table[ids].str.strip()
-    return table
+    return table.assign(**{column: table[column].str.strip() for column in text})
