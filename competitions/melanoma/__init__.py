@@ -18,17 +18,20 @@ AS_PUBLISHED = PAPER.with_fields(
 )
 
 INTERVENTIONS = Recipe(
-    # What the competition's first solutions share and the paper leaves out: larger inputs, heavy augmentation, folds
-    # that keep a patient's images together, no early stop (few positives make single epochs jump), eight views in
-    # prediction. Add the earlier years with `--external FOLDER`.
+    # What the competition's first solutions share and the paper leaves out: larger inputs, heavy augmentation, age, sex
+    # and site beside the image, the diagnosis as a second target, folds that keep a patient's images together, no early
+    # stop (few positives make single epochs jump), eight views in prediction. What needs a folder or a run is given on
+    # the command line: `--external FOLDER` (the earlier years), `--pseudo RUN`, `--clean RUN`.
     backbone="resnet50",
     pooling="gem",
     drop_rate=0.3,
+    metadata=True,
     input_size=384,
     augment="heavy",
     flips="both",
     loss="cross_entropy",
     label_smoothing=0.05,
+    auxiliary=0.5,
     optimizer="adamw",
     learning_rate=3e-4,
     weight_decay=1e-2,
@@ -37,6 +40,33 @@ INTERVENTIONS = Recipe(
     epochs=15,
     batch_size=64,
     ema=0.999,
+    split="folds",
+    folds=5,
+    tta="d4",
+    decision="probability",
+)
+
+WINNER = Recipe(
+    # One of the eighteen networks of the first place (Ha, Liu and Liu, 2020), as its published code trains it:
+    # EfficientNet-B4 at 640 pixels with metadata, nine diagnoses, Adam at 3e-4 after an epoch of warm-up, 15 epochs,
+    # the eight symmetries of the square; the earlier years come with `--external FOLDER`. There P(melanoma) is one of
+    # nine outputs; here the nine are a target beside. The others differ in network (B3 to B7, SE-ResNeXt-101,
+    # ResNeSt-101) and size (384 to 896): `ensemble --how rank` averages their ranks.
+    backbone="tf_efficientnet_b4",
+    drop_rate=0.5,
+    metadata=True,
+    input_size=640,
+    augment="heavy",
+    flips="both",
+    loss="cross_entropy",
+    auxiliary=1.0,
+    optimizer="adamw",
+    learning_rate=3e-4,
+    weight_decay=0.0,
+    schedule="cosine",
+    warmup_epochs=1,
+    epochs=15,
+    batch_size=64,
     split="folds",
     folds=5,
     tta="d4",
@@ -94,6 +124,12 @@ COMPETITION = Competition(
     auxiliary_classes=DIAGNOSES,
     paper_split=lazy("competitions.melanoma.data", "paper_split"),
     make_sample=lazy("competitions.melanoma.sample", "make_sample"),
-    recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "small": SMALL, "sample": SAMPLE},
+    recipes={
+        "paper": AS_PUBLISHED,
+        "interventions": INTERVENTIONS,
+        "winner": WINNER,
+        "small": SMALL,
+        "sample": SAMPLE,
+    },
     leaderboard_lines={"first": 0.9490, "gold": 0.9455, "silver": 0.9401, "bronze": 0.9370, "median": 0.9128},
 )
