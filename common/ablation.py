@@ -157,17 +157,14 @@ def table(competition: Competition, runs: Mapping[str, Sequence[Run]]) -> pd.Dat
 
 def as_text(ablation: pd.DataFrame) -> str:
     """The table to print: what each intervention brings, with its interval."""
-    shown = pd.DataFrame(
-        {
-            "recipe": ["all of them", *("without " + ablation["without"][1:])],
-            "score": ablation["score"].map("{:.4f}".format),
-            "it brings": ["", *ablation["brings"][1:].map("{:+.4f}".format)],
-            "95% interval": [
-                f"{row.low:.4f} to {row.high:.4f}" if not row.without else f"{row.low:+.4f} to {row.high:+.4f}"
-                for row in ablation.itertuples()
-            ],
-            "beyond noise": ablation["beyond_noise"],
-        }
-    )
-    width = shown["recipe"].str.len().max()
-    return shown.to_string(index=False, formatters={"recipe": f"{{:<{width}}}".format})
+    whole, rest = ablation.iloc[0], ablation.iloc[1:]
+    shown = {
+        "score": ablation["score"].map("{:.4f}".format),
+        "it brings": ["", *rest["brings"].map("{:+.4f}".format)],
+        "95% interval": [
+            f"{whole.low:.4f} to {whole.high:.4f}",
+            *(f"{low:+.4f} to {high:+.4f}" for low, high in zip(rest["low"], rest["high"], strict=True)),
+        ],
+        "beyond noise": ablation["beyond_noise"],
+    }
+    return pd.DataFrame(shown).set_axis(["all of them", *("without " + rest["without"])]).to_string()

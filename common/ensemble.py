@@ -11,6 +11,7 @@ import pandas as pd
 from common.blend import align, rank_mean, weighted_mean
 from common.competition import Competition
 from common.data import fingerprint
+from common.decide import Rule
 from common.errors import UserError
 from common.files import content_hash, write_atomically, write_json
 from common.options import Options
@@ -34,7 +35,7 @@ def members_to_train(
     choices = (backbones or (recipe.backbone,), input_sizes or (recipe.input_size,), seeds or (recipe.seed,))
     recipes = [recipe.with_fields(backbone=b, input_size=s, seed=seed) for b, s, seed in product(*choices)]
     if len(recipes) < 2 or len(set(recipes)) < len(recipes):
-        raise UserError("an ensemble needs two different runs or more: name several --backbones, --input-sizes or --seeds")
+        raise UserError("an ensemble needs two different runs or more: several --backbones, --input-sizes or --seeds")
     if recipe.split == "all":
         raise UserError("split 'all' holds nothing out to score a blend on; use --split folds")
     if recipe.only_folds and len(set(choices[2])) > 1:
@@ -92,18 +93,28 @@ def members_of_blend(competition: Competition, run: Run) -> list[Run]:
     return [find_run(run.folder.parent.parent, competition.name, run_id) for run_id in run.about["blend"]["of"]]
 
 
-def predict_run(competition: Competition, run: Run, test: pd.DataFrame, options: Options) -> pd.DataFrame:
-    """`test.parquet` of a run or of a blend of runs; see `common.predict.predict_test`."""
+def predict_run(
+    competition: Competition, run: Run, test: pd.DataFrame, options: Options, part: str = "test"
+) -> pd.DataFrame:
+    """`test.parquet` (or another part's) of a run or of a blend of runs; see `common.predict.predict_test`."""
     if not run.finished:
         raise UserError(f"run {run.id} is not finished; train it first")
     recipe = run.about.get("blend")
     if recipe is None:
-        return predict_test(competition, run, test, options)
+        return predict_test(competition, run, test, options, part)
     outputs = []
     for member in members_of_blend(competition, run):
-        ids, parts = members_of(predict_test(competition, member, test, replace(options, again=False)))
+        ids, parts = members_of(predict_test(competition, member, test, replace(options, again=False), part))
         outputs.append(parts.mean(0))
     table = to_table(ids, average(recipe, outputs), member=0)
-    write_atomically(run.folder / "test.parquet", lambda path: table.to_parquet(path, index=False))
-    run.update(test=fingerprint(test))
+    write_atomically(run.folder / f"{part}.parquet", lambda path: table.to_parquet(path, index=False))
+    run.update(**{part: fingerprint(test)})
     return table
+
+
+def answers(run: Run, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """A table of `predict_run` → the ids (n,), and what the run's rule decides: classes or probabilities (n,), or
+    indicator rows (n, K)."""
+    ids, members = members_of(table)
+    rule = Rule.from_dict(run.metrics["rule"])
+    return ids, rule(members if rule.name == "majority" else members.mean(0))

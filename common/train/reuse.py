@@ -15,7 +15,8 @@ PREDICTION = ("tta", "decision")
 
 
 def run_with_the_weights(run: Run) -> Run | None:
-    """The latest finished run beside this one, on the same data, whose recipe differs in `PREDICTION` alone."""
+    """The finished run beside this one, on the same data, whose recipe differs in `PREDICTION` alone: if there are
+    several, one with the same views, then the latest."""
     recipe, competition = run.recipe, run.about["competition"]
 
     def trained_alike(other: Run) -> bool:
@@ -27,7 +28,7 @@ def run_with_the_weights(run: Run) -> Run | None:
         return identity(competition, predicts_alike, run.fingerprint) == run.id.partition("-")[0]
 
     alike = filter(trained_alike, all_runs(run.folder.parent.parent, competition))
-    return max(alike, key=lambda other: other.about["finished"], default=None)
+    return max(alike, key=lambda other: (other.recipe.tta == recipe.tta, other.about["finished"]), default=None)
 
 
 def of_training(recipe: Recipe) -> dict[str, Any]:
