@@ -16,7 +16,16 @@ from common.options import Options
 from common.recipe import Recipe
 from common.run import Run, all_runs, find_run
 from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
-from competitions.sources import DATA, PRACTICE, Source, arena, practice_competition, practice_competitions, source
+from competitions.sources import (
+    DATA,
+    PRACTICE,
+    Source,
+    arena,
+    check_download,
+    practice_competition,
+    practice_competitions,
+    source,
+)
 
 SUBMISSIONS = Path("submissions")
 
@@ -106,6 +115,7 @@ def choose_run(
 
 def predict(competition: Competition, words: list[str]) -> None:
     from common.ensemble import predict_run
+    from common.parts import score_parts
 
     run_id, words = take(words, "--run")
     recipe, options, asked = parse_recipe(competition, "predict", words)
@@ -114,6 +124,8 @@ def predict(competition: Competition, words: list[str]) -> None:
     run = choose_run(competition, run_id, asked, recipe, raw, options, test)
     table = predict_run(competition, run, test, options)
     print(f"{raw.prefix}run {run.id}: {table['id'].nunique():,} test images predicted in {run.folder / 'test.parquet'}")
+    for line in score_parts(competition, run, raw.raw, options):
+        print(f"{raw.prefix}{line}")
 
 
 @dataclass(frozen=True)
@@ -252,14 +264,10 @@ def submit(competition: Competition, words: list[str]) -> None:
 
 def write_submission(competition: Competition, run: Run, raw: Source, test: pd.DataFrame, options: Options) -> Path:
     """`submissions/<competition>/<run>.csv`, validated, with its manifest beside it."""
-    from common.decide import Rule
-    from common.ensemble import predict_run
-    from common.predict import members_of
+    from common.ensemble import answers, predict_run
     from common.submission import validate, write, write_manifest
 
-    ids, members = members_of(predict_run(competition, run, test, options))
-    rule = Rule.from_dict(run.metrics["rule"])
-    values = rule(members if rule.name == "majority" else members.mean(0))
+    ids, values = answers(run, predict_run(competition, run, test, options))
     csv = SUBMISSIONS / competition.name / f"{run.id}.csv"
     write(csv, ids, values, competition, raw.raw)
     validate(csv, competition, raw.raw / competition.sample_submission)
@@ -314,6 +322,7 @@ def download(competition: Competition, words: list[str]) -> None:
     options = parse(Options, words, f"python -m competitions {competition.name} download")
     default = DATA / (competition.name if board == "kaggle" else f"{competition.name}-practice")
     folder = Path(options.data) if options.data else default
+    check_download(competition, board)
     with leaderboard_client(board) as client:
         fetch(competition, folder, client)
     print(f"{source(competition, replace(options, data=str(folder))).prefix}{competition.name} is in {folder}")
