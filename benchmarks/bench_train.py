@@ -21,10 +21,11 @@ from common.augment import Policy
 from common.feed import Feed
 from common.models import build
 from common.options import Options
-from common.outputs import targets_of
+from common.outputs import activate, targets_of
 from common.prepare import prepare
 from common.recipe import Recipe
 from common.train.fold import Fold
+from common.train.losses import loss_function
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def main(arguments: Arguments) -> None:
         rows, workers = np.arange(len(cache)), options.feed_workers()
         targets = targets_of(rows % 5, recipe, "multiclass", 5)
         with Feed(cache, rows, size, transform, recipe.batch_size, 0, workers, device, drop_last=True) as feed:
-            fold = Fold(build(recipe, 5), recipe, feed, targets, Path(folder), device, activate=lambda outputs: outputs)
+            network = build(recipe, 5)
+            fold = Fold(network, recipe, feed, targets, Path(folder), device, loss_function(recipe), activate)
             fold.network.train()
             compare(fold, arguments.rounds)
 

@@ -1,6 +1,6 @@
 """A competition's raw folder as one table with folds: what is trained on, what it is scored on, and its fingerprint."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,37 +17,56 @@ from common.recipe import Recipe
 from common.splits import grouped_folds
 
 ALWAYS_TRAIN, LEFT_OUT = -1, -2
+CACHED_AS = {"pseudo": "test"}
+"""Rows with pseudo-labels are test images, and share their cache."""
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """Predictions of another run, (n,) or (n, K) as it stores them, for the images `ids`: they count `share` in the
+    targets of these rows, beside their labels, when `fold` is trained (None: any)."""
+
+    ids: np.ndarray
+    predictions: np.ndarray
+    share: float
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
 class Data:
     """The training rows of a run.
 
-    `table` has one row an image: `id`, `path`, `label`, `group` where there are groups, `source` ("train" or
-    "external") and `fold`: the fold in which the row is validated, or -1 where it is trained on in every fold.
+    `table` has one row an image: `id`, `path`, `label`, `group` where there are groups, `source` ("train", "external"
+    or "pseudo"), `fold`: the fold in which the row is validated, -1 where it is trained on in every fold, -2 where it
+    does neither; and `distrusted`, where a row is validated and never trained on.
+
+    `test` is the test set (`id`, `path`) where a recipe has to know it: no external image may be one of it.
     """
 
     table: pd.DataFrame
     folds: tuple[int, ...]
     fingerprint: str
+    test: pd.DataFrame | None = None
+    soft: tuple[SoftLabels, ...] = field(default=())
 
     def without(self, ids) -> "Data":
         """The same without some ids (bad images that were skipped); the fingerprint stays that of the source."""
         kept = self.table[~self.table["id"].isin(set(ids))].reset_index(drop=True)
         return replace(self, table=kept)
 
+    def left_out(self, rows: np.ndarray) -> "Data":
+        """The same with some rows, bool (n,), neither trained on nor validated; they keep their places."""
+        return replace(self, table=self.table.assign(fold=self.table["fold"].mask(rows, LEFT_OUT)))
+
     def train_rows(self, fold: int) -> np.ndarray:
-        return np.flatnonzero(self.table["fold"].to_numpy() != fold)
+        return np.flatnonzero(~self.table["fold"].isin([fold, LEFT_OUT]) & ~self.table["distrusted"])
 
     def valid_rows(self, fold: int) -> np.ndarray:
         return np.flatnonzero(self.table["fold"].to_numpy() == fold)
 
 
-def read_data(
-    competition: Competition, train: pd.DataFrame, recipe: Recipe, held_out: pd.DataFrame | None = None
-) -> Data:
-    """Adds external rows and folds to a competition's training table. No external row is one of `held_out`, the rows
-    of a practice test set, either.
+def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe, test: pd.DataFrame | None = None) -> Data:
+    """Adds external rows and folds to a competition's training table. No external row is one of `test` either.
 
     Raises:
         UserError: from the readers; or the competition has no external data, or its folds cannot be made.
@@ -55,17 +74,19 @@ def read_data(
     train = train.assign(source="train", fold=assign_folds(competition, train, recipe))
     train = train[train["fold"] != LEFT_OUT].reset_index(drop=True)
     if recipe.external:
-        known = train if held_out is None else pd.concat([train, held_out])
+        known = train if test is None else pd.concat([train, test])
         train = pd.concat([train, read_external(competition, recipe, known)], ignore_index=True)
     every = range(recipe.folds) if recipe.split == "folds" else (0,)
     folds = recipe.only_folds or tuple(every)
-    return Data(train, folds, fingerprint(train))
+    return Data(train.assign(distrusted=False), folds, fingerprint(train), test)
 
 
 def assign_folds(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> np.ndarray:
     """(n,) int: the fold that validates each row; with the paper's split 0 validates, -1 trains and -2 does
     neither."""
     if recipe.split == "paper":
+        if competition.paper_split is None:
+            raise UserError(f"split 'paper': {competition.name} has no split of the paper; use --split folds or all")
         validates = competition.paper_split(train)
         return np.where(validates == LEFT_OUT, LEFT_OUT, np.where(validates, 0, ALWAYS_TRAIN))
     if recipe.split == "all":
@@ -107,12 +128,13 @@ def fingerprint(table: pd.DataFrame) -> str:
 
 def prepared(competition: Competition, table: pd.DataFrame, recipe: Recipe, options: Options):
     """The caches of a table's sources, joined in its order, and the list of skipped (id, path, reason)."""
-    read = reader_of(competition, recipe.channels)
-    of_channels = "" if recipe.channels == 3 else f"-{recipe.channels}ch"
+    read = reader_of(competition, recipe.channels, recipe.preparation)
+    kind = "" if recipe.channels == 3 else f"-{recipe.channels}ch"
+    kind += "" if recipe.preparation == "plain" else f"-{recipe.preparation}"
     caches = [
         prepare(
             rows[["id", "path"]],
-            f"{competition.name}-{source}{of_channels}",
+            f"{competition.name}-{CACHED_AS.get(source, source)}{kind}",
             recipe.input_size,
             options.cache,
             format=options.cache_format,

@@ -42,6 +42,8 @@ class Feed:
         device: where the batches go; to a GPU through pinned memory, so that the copy does not wait for it.
         shuffle: a new order every epoch, in place of the order of `rows`.
         drop_last: leave out a last batch that is not full.
+        weights: float (n,), how often a row is shown in comparison with others; None: each once an epoch. The length
+            of an epoch stays that of `rows`.
 
     The workers start with the first epoch and stay until `close()` or the end of the `with` block. One epoch at a time.
     """
@@ -58,10 +60,11 @@ class Feed:
         device: torch.device | str = "cpu",
         shuffle: bool = True,
         drop_last: bool = False,
+        weights: np.ndarray | None = None,
     ) -> None:
         self.cache, self.rows, self.size, self.transform = cache, np.asarray(rows, dtype=np.int64), size, transform
         self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
-        self.workers, self.device = workers, torch.device(device)
+        self.workers, self.device, self.weights = workers, torch.device(device), weights
         self._loader: DataLoader | None = None
         self._keys: Keys | None = None
         self._slots: torch.Tensor | None = None
@@ -106,7 +109,11 @@ class Feed:
         self.close()
 
     def _plan(self, epoch: int, first_step: int) -> Plan:
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.rows) if self.shuffle else self.rows
+        order, random = self.rows, np.random.default_rng((self.seed, epoch))
+        if self.weights is not None:
+            order = drawn(order, self.weights, random)
+        if self.shuffle:
+            order = random.permutation(order)
         seeds = image_seeds(self.seed, epoch, order)
         starts = range(first_step * self.batch_size, self.steps_per_epoch * self.batch_size, self.batch_size)
         return [(order[i : i + self.batch_size], seeds[i : i + self.batch_size]) for i in starts]
@@ -144,14 +151,34 @@ class Feed:
         return tensor.clone().to(self.device)
 
 
+def drawn(rows: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """As many of `rows` (n,) as there are, in proportion to `weights` (n,): by systematic sampling, so that each row
+    comes as often as its share says, rounded up or down."""
+    ends = np.cumsum(weights) / np.sum(weights)
+    places = (np.arange(len(rows)) + random.random()) / len(rows)
+    return rows[np.searchsorted(ends, places, side="right").clip(max=len(rows) - 1)]
+
+
 def image_seeds(seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
-    """uint64 (n,), below 2**63: a hash of (seed, epoch, row) for each of `rows`, by SplitMix64's finalizer (Steele, Lea
-    and Flood, "Fast splittable pseudorandom number generators", 2014)."""
+    """uint64 (n,), below 2**63: a hash of (seed, epoch, row, how often the row came before) for each of `rows`, by
+    SplitMix64's finalizer (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014)."""
     start = np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)
-    x = start + (rows.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    key = rows.astype(np.uint64) + (earlier(rows).astype(np.uint64) << np.uint64(40))
+    x = start + (key + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (x ^ (x >> np.uint64(31))) >> np.uint64(1)
+
+
+def earlier(rows: np.ndarray) -> np.ndarray:
+    """int64 (n,): how often each of `rows` stands before it."""
+    order = np.argsort(rows, kind="stable")
+    ranked = rows[order]
+    begins = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
+    counts = np.arange(len(rows)) - np.repeat(begins, np.diff(np.r_[begins, len(rows)]))
+    result = np.empty(len(rows), dtype=np.int64)
+    result[order] = counts
+    return result
 
 
 def shared_memory(shape: tuple[int, ...]) -> torch.Tensor:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import ttach
 
 from common.augment import evaluation_transform
 from common.competition import Competition
@@ -19,17 +18,11 @@ from common.files import read_json, write_atomically
 from common.models import Network, build
 from common.models.weights import read_weights
 from common.options import Options
-from common.outputs import activate, outputs_of
+from common.outputs import activate, all_outputs_of
 from common.progress import Progress
 from common.recipe import Recipe
 from common.run import Run
-
-VIEWS = {
-    "none": [],
-    "flip": [ttach.HorizontalFlip()],
-    "flips": [ttach.HorizontalFlip(), ttach.VerticalFlip()],
-    "d4": [ttach.HorizontalFlip(), ttach.Rotate90([0, 90, 180, 270])],
-}
+from common.views import views
 
 
 @torch.inference_mode()
@@ -40,18 +33,32 @@ def predict_outputs(
     activate: Callable[[torch.Tensor], torch.Tensor],
     tta: str = "none",
     progress: Progress | None = None,
+    metadata: torch.Tensor | None = None,
 ) -> np.ndarray:
-    """Mean over the views of the activated outputs, float32 (n,) or (n, K), in the order of the feed's rows."""
+    """Mean over the views of the activated outputs, float32 (n,) or (n, K), in the order of the feed's rows.
+
+    `metadata` (rows of the cache, d) is looked up by row, like targets in training; None where the recipe has none.
+    """
     network.eval()
-    views, batches = ttach.Compose(VIEWS[tta]), []
+    seen_as, batches = views(tta), []
     for images, rows in feed.epoch(0):
+        beside = None if metadata is None else metadata[rows]
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
             inputs = network.normalize(images)
-            seen = [activate(network.backbone(view.augment_image(inputs))) for view in views]
+            seen = [activate(network.answer(view(inputs), beside)) for view in seen_as]
         batches.append(torch.stack(seen).mean(0))
         if progress:
             progress.update(len(rows))
     return torch.cat(batches).cpu().numpy()
+
+
+def metadata_of(
+    competition: Competition, recipe: Recipe, table: pd.DataFrame, device: torch.device
+) -> torch.Tensor | None:
+    """What is known beside the images of a table, float32 (n, d) on the device; None where the recipe does without."""
+    if not recipe.metadata:
+        return None
+    return torch.from_numpy(competition.read_metadata(table)).to(device)
 
 
 def evaluation_feed(cache, rows: np.ndarray, recipe: Recipe, options: Options) -> Feed:
@@ -77,42 +84,54 @@ def predict_members(
     feed: Feed,
     device: torch.device,
     what: str,
+    metadata: torch.Tensor | None,
 ) -> np.ndarray:
-    """One prediction for each weights file, averaged over the recipe's views: (members, n) or (members, n, K)."""
-    network = build(recipe, outputs_of(recipe, competition.task, len(competition.classes)), weights=False)
+    """One prediction for each weights file, averaged over the recipe's views: (members, n) or (members, n, K).
+
+    `metadata` is that of the feed's cache; see `metadata_of`.
+    """
+    columns = 0 if metadata is None else metadata.shape[1]
+    network = build(recipe, all_outputs_of(recipe, competition), weights=False, metadata=columns)
     network = network.to(device, memory_format=torch.channels_last)
-    act = partial(activate, recipe=recipe, task=competition.task)
-    members = []
+    classes, members = len(competition.classes), []
     with Progress(len(weights) * len(feed.rows), what) as progress:
         for file in weights:
-            network.backbone.load_state_dict(read_weights(file))
-            members.append(predict_outputs(network, feed, device, act, recipe.tta, progress))
+            state = read_weights(file)
+            gallery = {name: state.pop(name).to(device) for name in list(state) if name.startswith("gallery.")}
+            network.load_weights(state)
+            act = partial(activate, recipe=recipe, task=competition.task, classes=classes, gallery=gallery)
+            members.append(predict_outputs(network, feed, device, act, recipe.tta, progress, metadata))
     return np.stack(members)
 
 
-def predict_test(competition: Competition, run: Run, test: pd.DataFrame, options: Options) -> pd.DataFrame:
-    """`test.parquet` of a run: `id`, `member` (one a fold and checkpoint), outputs. Kept unless the images changed.
+def predict_test(
+    competition: Competition, run: Run, test: pd.DataFrame, options: Options, part: str = "test"
+) -> pd.DataFrame:
+    """`test.parquet` of a run, or that of another `part` of the data: `id`, `member` (one a fold and checkpoint), its
+    `fold`, outputs. Kept unless the images changed.
 
     Raises:
         UserError: a test image cannot be read (also with `--skip-bad`: a submission needs
             every row).
     """
-    file, images = run.folder / "test.parquet", fingerprint(test)
-    if file.is_file() and run.about.get("test") == images and not options.again:
+    file, images = run.folder / f"{part}.parquet", fingerprint(test)
+    if file.is_file() and run.about.get(part) == images and not options.again:
         return pd.read_parquet(file)
     recipe = run.recipe
-    cache, _ = prepared(competition, test.assign(source="test"), recipe, replace(options, skip_bad=False))
+    cache, _ = prepared(competition, test.assign(source=part), recipe, replace(options, skip_bad=False))
+    folds = {int(done.parent.name.removeprefix("fold-")): done for done in run.folder.glob("fold-*/done")}
     weights = [
-        fold.parent / name for fold in sorted(run.folder.glob("fold-*/done")) for name in read_json(fold)["weights"]
+        (fold, done.parent / name) for fold, done in sorted(folds.items()) for name in read_json(done)["weights"]
     ]
+    device = options.torch_device()
     with evaluation_feed(cache, np.arange(len(test)), recipe, options) as feed:
-        outputs = predict_members(competition, recipe, weights, feed, options.torch_device(), f"predict {run.id}")
-    table = pd.concat(
-        [to_table(test["id"], part, member=member) for member, part in enumerate(outputs)], ignore_index=True
-    )
-    run.update(test=None)  # a kill between the two must not leave old predictions under a new name
+        files, metadata = [file for _, file in weights], metadata_of(competition, recipe, test, device)
+        outputs = predict_members(competition, recipe, files, feed, device, f"predict {run.id}", metadata)
+    parts = [to_table(test["id"], part, member=member, fold=weights[member][0]) for member, part in enumerate(outputs)]
+    table = pd.concat(parts, ignore_index=True)
+    run.update(**{part: None})  # a kill between the two must not leave old predictions under a new name
     write_atomically(file, lambda temporary: table.to_parquet(temporary, index=False))
-    run.update(test=images)
+    run.update(**{part: images})
     return table
 
 

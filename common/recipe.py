@@ -143,6 +143,16 @@ class Recipe:
             raise ValueError(f"only_folds goes with split 'folds', not '{self.split}'")
         if self.color_order == "bgr" and self.channels < 3:
             raise ValueError(f"color_order 'bgr' needs three channels or more, not {self.channels}")
+        if self.average == "weights" and self.checkpoints < 2:
+            raise ValueError("average 'weights' needs two checkpoints or more")
+        if self.metadata and (self.mixup or self.cutmix):
+            raise ValueError("metadata goes with neither mixup nor cutmix, which mix images alone")
+        if self.loss == "arcface" and (self.mixup or self.cutmix or self.label_smoothing or self.pseudo):
+            raise ValueError(
+                "loss 'arcface' takes no mixup, cutmix, label_smoothing or pseudo: an image is one identity"
+            )
+        if self.loss == "arcface" and self.clean and self.suspects == "soften":
+            raise ValueError("loss 'arcface' cannot soften labels; drop the suspects")
         if self.regression and (self.cutmix or self.label_smoothing):
             raise ValueError(f"loss '{self.loss}' takes no cutmix and no label_smoothing")
         if self.regression and self.decision not in ("round", "thresholds", "prevalence"):

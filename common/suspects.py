@@ -1,13 +1,17 @@
 """Label noise: which labels a run's out-of-fold predictions speak against, the worst first."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from common.competition import Competition, Task
+from common.data import Data, SoftLabels
 from common.decide import Rule
 from common.errors import UserError
 from common.labels import as_text, label_array
 from common.predict import from_table
+from common.recipe import Recipe
 from common.run import Run
 
 
@@ -79,6 +83,19 @@ def suspicious_rows(run: Run, competition: Competition, share: float) -> pd.Data
     return worst_first[named + of_outputs].head(max(1, round(share * len(table))))
 
 
-def softened(targets: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Targets of suspicious rows, float32 (n, K), half replaced by what a run predicts, as targets too (n, K)."""
-    return ((np.asarray(targets) + np.asarray(predicted)) / 2).astype(np.float32)
+def distrusting(data: Data, competition: Competition, judge: Run, recipe: Recipe) -> Data:
+    """The rows of a run in which the suspicious labels are not trained on, or are half replaced by what the judge
+    predicts. They are validated with the labels that they have: the score stays that of the data set.
+
+    The judge's networks for one fold have seen the labels of the others. So which training rows go is not wholly
+    independent of the rows that the fold validates; the effect is of second order, but it is there.
+
+    Raises:
+        UserError: as `suspicious_rows`, or the judge has not seen these images.
+    """
+    worst = suspicious_rows(judge, competition, recipe.suspect_share)
+    if not worst["id"].isin(data.table["id"]).all():
+        raise UserError(f"run {judge.id} was trained on other images; clean with a run on the same data")
+    if recipe.suspects == "drop":
+        return replace(data, table=data.table.assign(distrusted=data.table["id"].isin(worst["id"])))
+    return replace(data, soft=(*data.soft, SoftLabels(worst["id"].to_numpy(), from_table(worst), share=0.5)))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from common.archive import folders_in, unpacked
 from common.competition import Competition
-from common.data import Data, balanced_folds, fingerprint, read_data
+from common.data import Data, balanced_folds, fingerprint
 from common.errors import UserError
 from common.files import read_json, write_atomically, write_json
 from common.options import Options
@@ -62,13 +62,16 @@ class Source:
         read = self.competition.read_test
         return pd.DataFrame() if read is None else read(self.raw)
 
-    def data(self, recipe: Recipe) -> Data:
+    def data(self, recipe: Recipe, options: Options) -> Data:
         """The training rows of a recipe.
 
         Raises:
-            UserError: the tables or the external data cannot be read.
+            UserError: the tables or the external data cannot be read, or a run that the recipe names does not fit.
         """
-        return read_data(self.competition, self.train, recipe)
+        from common.rows import training_data
+
+        test = self.test() if (recipe.external or recipe.pseudo) and self.has_test else None
+        return training_data(self.competition, self.train, recipe, options, test)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -105,11 +108,12 @@ class Arena(Source):
     def train(self) -> pd.DataFrame:
         return self._parts[0]
 
-    def test(self) -> pd.DataFrame:
-        return self._parts[1][["id", "path"]]
+    @property
+    def has_test(self) -> bool:
+        return True
 
-    def data(self, recipe: Recipe) -> Data:
-        return read_data(self.competition, self.train, recipe, test=self._parts[1])
+    def test(self) -> pd.DataFrame:
+        return self._parts[1].drop(columns="label")
 
     def write(self) -> None:
         """What the practice leaderboard needs: whose data these are, a sample submission and the solution."""

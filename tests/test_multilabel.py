@@ -162,7 +162,7 @@ def test_each_output_is_a_probability_of_its_own():
     assert outputs_of(MULTI, "multilabel", 28) == 28
     targets = targets_of(indicator(["0 2"], CLASSES), MULTI, "multilabel", CLASSES)
     assert targets.tolist() == [[1.0, 0.0, 1.0]]
-    probabilities = activate(targets * 10, MULTI, "multilabel")
+    probabilities = activate(targets * 10, MULTI, "multilabel", CLASSES, {})
     assert probabilities.sum() > 2
 
 

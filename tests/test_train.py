@@ -280,7 +280,7 @@ def test_regression_losses_measure_the_distance_in_grades(loss, distance):
 def test_probabilities_are_probabilities(loss, task, classes, outputs):
     recipe = Recipe(loss=loss)
     assert outputs_of(recipe, task, classes) == outputs
-    probabilities = activate(torch.randn(6, outputs), recipe, task)
+    probabilities = activate(torch.randn(6, outputs), recipe, task, classes, {})
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     if task == "binary":
         assert probabilities.shape == (6,)

@@ -8,6 +8,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,11 @@ from common.errors import UserError
 from common.feed import Feed
 from common.files import write_atomically, write_text
 from common.models import Network
+from common.outputs import Gallery
 from common.predict import predict_outputs
 from common.progress import Progress
 from common.recipe import Recipe
 from common.train.checkpoint import load_state, save_state
-from common.train.losses import loss_function
 from common.train.optim import learning_rate_at, optimizer_of
 
 
@@ -47,7 +48,11 @@ class Fold:
     """Trains `network` on `train` and keeps the best weights in `folder`.
 
     Args:
-        targets: float (rows of the table, outputs), on the device; a batch's targets are looked up by its rows.
+        targets: float (rows of the table, outputs); a batch's targets are looked up by its rows.
+        loss: `loss(outputs, targets)` → scalar; see `common.train.objective`.
+        activate: `activate(outputs, gallery=…)` → predictions; see `common.outputs`.
+        metadata: float (rows of the table, d), looked up alike; None where the recipe has none.
+        remember: network → what a prediction needs beside the weights, kept with them; None: nothing.
         score: outputs over the validation rows (n,) or (n, K) → the competition's metric, higher is better.
         valid: its rows in order, unshuffled; None where nothing is held out (then the last epochs are the best).
         state_every: seconds between resumable states.
@@ -61,19 +66,22 @@ class Fold:
         targets: torch.Tensor,
         folder: Path,
         device: torch.device,
-        activate: Callable[[torch.Tensor], torch.Tensor],
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        activate: Callable[..., torch.Tensor],
         valid: Feed | None = None,
         score: Callable[[np.ndarray], float] | None = None,
+        metadata: torch.Tensor | None = None,
+        remember: Callable[[Network], Gallery] | None = None,
         state_every: float = 120.0,
     ) -> None:
         self.recipe, self.train_feed, self.valid_feed = recipe, train, valid
         self.folder, self.device, self.activate, self.score = folder, device, activate, score
-        self.targets = targets.to(device)
+        self.targets, self.metadata, self.remember = targets.to(device), metadata, remember or (lambda network: {})
         self.network = network.to(device, memory_format=torch.channels_last)
         self.ema = ModelEmaV3(self.network, decay=recipe.ema, use_warmup=True) if recipe.ema else None
         self.optimizer = optimizer_of(self.network, recipe)
         self.learning_rate = learning_rate_at(recipe, train.steps_per_epoch)
-        self.loss, self.mix = loss_function(recipe), mixing(recipe)
+        self.loss, self.mix = loss, mixing(recipe)
         self.epoch, self.step, self.history = 0, 0, []
         self.state_every, self.last_state = state_every, time.monotonic()
         self.loss_sum = torch.zeros((), device=device)
@@ -121,9 +129,10 @@ class Fold:
             group["lr"] = self.learning_rate(global_step)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             inputs, targets = self.network.normalize(images), self.targets[rows]
+            beside = None if self.metadata is None else self.metadata[rows]
             if self.mix:
                 inputs, targets = self.mix(inputs, targets)
-            loss = self.loss(self.network.backbone(inputs).float(), targets)
+            loss = self.loss(self.network.answer(inputs, beside).float(), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.recipe.clip_gradient:
@@ -137,11 +146,12 @@ class Fold:
         """Validate, write the curve, keep the weights if they are among the best."""
         last_step = (self.epoch + 1) * self.train_feed.steps_per_epoch - 1
         train_loss = float(self.loss_sum) / self.train_feed.steps_per_epoch
+        gallery = self.remember(self.best_network)
         row = {
             "epoch": self.epoch + 1,
             "learning_rate": self.learning_rate(last_step),
             "train_loss": train_loss,
-            "score": self.validate(train_loss),
+            "score": self.validate(train_loss, gallery),
             "seconds": round(seconds, 3),
             "images_per_second": round(images / max(seconds, 1e-9), 1),
         }
@@ -149,17 +159,17 @@ class Fold:
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum = torch.zeros((), device=self.device)
         if self.epoch in self.best_epochs():
-            state = {name: value.contiguous() for name, value in self.best_network.backbone.state_dict().items()}
-            content = save(state)
+            content = save(self.best_network.weights() | gallery)
             write_atomically(self.weights_file(self.epoch), lambda temporary: temporary.write_bytes(content))
         self.write_curves(row)
         self.save_state_when_due()
 
-    def validate(self, train_loss: float) -> float | None:
+    def validate(self, train_loss: float, gallery: Gallery) -> float | None:
         """The score on the held-out rows, None where there are none. Raises UserError where training went astray."""
         outputs = np.zeros(1)
         if self.valid_feed is not None:
-            outputs = predict_outputs(self.best_network, self.valid_feed, self.device, self.activate)
+            act = partial(self.activate, gallery=gallery)
+            outputs = predict_outputs(self.best_network, self.valid_feed, self.device, act, metadata=self.metadata)
         if not (math.isfinite(train_loss) and np.isfinite(outputs).all()):
             raise UserError(
                 f"epoch {self.epoch + 1} of {self.folder} ended with loss {train_loss:g} or outputs not finite: "

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from timm.loss import AsymmetricLossMultiLabel
 from torch import nn
 from torch.nn import functional as F
 
@@ -10,7 +11,11 @@ from common.recipe import Recipe
 
 
 def loss_function(recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """`loss(outputs, targets)`, both (n, outputs) → scalar mean; of every loss but 'arcface'."""
+    """`loss(outputs, targets)`, both (n, outputs) → scalar mean; of every loss but 'arcface'.
+
+    'asymmetric' is timm's, with its defaults (Ridnik et al. 2021, equation 7: gamma 4 for negatives and 1 for positives,
+    negatives below p = 0.05 forgotten); of a soft target, gamma lies between the two.
+    """
     smoothing = recipe.label_smoothing
 
     def smoothed(loss):
@@ -23,7 +28,7 @@ def loss_function(recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], torc
         "focal": smoothed(focal),
         "lovasz": lovasz,
         "focal_lovasz": lambda outputs, targets: smoothed(focal)(outputs, targets) + lovasz(outputs, targets),
-        "asymmetric": smoothed(asymmetric),
+        "asymmetric": smoothed(AsymmetricLossMultiLabel(reduction="mean")),
         "l1": F.l1_loss,
         "smooth_l1": F.smooth_l1_loss,
         "mse": F.mse_loss,
@@ -55,23 +60,3 @@ def lovasz(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     jaccard = 1 - (true.sum(0) - missed) / (true.sum(0) + wrong)
     steps = torch.cat((jaccard[:1], jaccard.diff(dim=0)))
     return (errors.relu() * steps).sum(0).mean()
-
-
-def asymmetric(
-    outputs: torch.Tensor,
-    targets: torch.Tensor,
-    gamma_negative: float = 4.0,
-    gamma_positive: float = 1.0,
-    clip: float = 0.05,
-) -> torch.Tensor:
-    """Focal loss that forgets easy negatives sooner than easy positives, and negatives with p < `clip` altogether.
-
-    Ridnik et al. 2021, equations 5 to 7, as a mean over rows and classes; a soft target mixes its two sides.
-    """
-    probability = outputs.sigmoid()
-    positive = (1 - probability) ** gamma_positive * F.logsigmoid(outputs)
-    shifted = (probability - clip).clamp(min=0)
-    # log(1 - shifted) = log(1 - p + clip), at most 0, without the difference that loses the digits of a p near 1.
-    unlikelihood = torch.logaddexp(F.logsigmoid(-outputs), outputs.new_tensor(clip).log()).clamp(max=0)
-    negative = shifted**gamma_negative * unlikelihood
-    return -(targets * positive + (1 - targets) * negative).mean()

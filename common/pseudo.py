@@ -1,0 +1,89 @@
+"""Test images with the predictions of a finished run as soft labels, kept apart from what is validated.
+
+The run that labels them has seen most validation rows: in fold k it has trained on those of every other fold. Labels
+from all of its networks would carry that knowledge into the student's fold k and flatter its score. So each fold of
+the student is taught by the teacher's networks of the same fold alone, which have not seen the rows that it validates.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from common.competition import Competition
+from common.data import ALWAYS_TRAIN, Data, SoftLabels, fingerprint
+from common.decide import Rule
+from common.ensemble import average, members_of_blend
+from common.errors import UserError
+from common.files import content_hash
+from common.labels import as_text
+from common.options import Options
+from common.predict import from_table, predict_test
+from common.run import Run
+
+
+def with_pseudo_labels(
+    data: Data, competition: Competition, teacher: Run, test: pd.DataFrame, options: Options
+) -> Data:
+    """The training rows of a run with the test images behind them, never validated, as the teacher sees them.
+
+    Raises:
+        UserError: the teacher is not finished, has other folds or other rows in them, or is a blend of ranks.
+    """
+    check_teacher(data, teacher)
+    of_fold = by_fold(competition, teacher, test, options)
+    mean = np.mean(list(of_fold.values()), axis=0)
+    soft = tuple(
+        SoftLabels(test["id"].to_numpy(), of_fold[fold] if held_out(data, fold) else mean, 1.0, fold)
+        for fold in data.folds
+    )
+    labels = hard_labels(mean, Rule.from_dict(teacher.metrics["rule"]))
+    rows = test[["id", "path"]].assign(label=labels, source="pseudo", fold=ALWAYS_TRAIN, distrusted=False)
+    return replace(
+        data,
+        table=pd.concat([data.table, rows], ignore_index=True),
+        fingerprint=content_hash([data.fingerprint, fingerprint(test)]),
+        soft=(*data.soft, *soft),
+    )
+
+
+def held_out(data: Data, fold: int) -> bool:
+    return len(data.valid_rows(fold)) > 0
+
+
+def check_teacher(data: Data, teacher: Run) -> None:
+    """Raises UserError where the teacher held out other rows than the student will, fold by fold."""
+    if not teacher.finished:
+        raise UserError(f"run {teacher.id} is not finished; train it first")
+    file = teacher.folder / "out_of_fold.parquet"
+    theirs = pd.read_parquet(file, columns=["id", "fold"]) if file.is_file() else pd.DataFrame(columns=["id", "fold"])
+    for fold in data.folds:
+        ours = set(data.table["id"].to_numpy()[data.valid_rows(fold)])
+        if ours and ours != set(theirs.loc[theirs["fold"] == fold, "id"]):
+            raise UserError(
+                f"run {teacher.id} did not hold out the same images in fold {fold}, and would carry what it knows of "
+                "them into the score; train both with the same data, --split, --folds and --seed"
+            )
+
+
+def by_fold(competition: Competition, run: Run, test: pd.DataFrame, options: Options) -> dict[int, np.ndarray]:
+    """Fold → mean test prediction, (n,) or (n, K), of the run's networks of that fold alone."""
+    blend = run.about.get("blend")
+    if blend is None:
+        table = predict_test(competition, run, test, replace(options, again=False))
+        parts = {
+            fold: [from_table(member) for _, member in rows.groupby("member")] for fold, rows in table.groupby("fold")
+        }
+        return {int(fold): np.mean(members, axis=0) for fold, members in parts.items()}
+    if blend["how"] == "rank":
+        raise UserError(f"run {run.id} averages ranks, which are no labels; take a blend with --how mean")
+    members = [by_fold(competition, member, test, options) for member in members_of_blend(competition, run)]
+    return {fold: average(blend, [member[fold] for member in members]) for fold in members[0]}
+
+
+def hard_labels(predictions: np.ndarray, rule: Rule) -> list:
+    """What the predictions come to, as a table's `label` column holds it: for class-balanced sampling, not a target."""
+    if rule.name == "probability":
+        rule = Rule("argmax", rule.classes)
+    labels = rule(predictions)
+    return as_text(labels) if labels.ndim == 2 else labels.tolist()

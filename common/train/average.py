@@ -1,0 +1,39 @@
+"""Stochastic weight averaging (Izmailov et al. 2018): one network in the middle of several epochs' networks."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch.optim.swa_utils import update_bn
+
+from common.feed import Feed
+from common.files import write_atomically
+from common.models.weights import read_weights
+from common.train.fold import Fold
+
+
+def average_weights(files: list[Path], fold: Fold, feed: Feed) -> Path:
+    """Writes the mean of the weights of a trained fold's best epochs, and what else a prediction needs, beside them.
+
+    The statistics of batch normalization are those of no network in the middle: they are measured anew in one pass over
+    the training images, varied as in training (the paper's section 3.2).
+    """
+    states = [read_weights(file) for file in files]
+    network = fold.best_network
+    own = network.weights()
+    network.load_weights({name: mean_of([state[name] for state in states]) for name in own})
+    with torch.autocast(fold.device.type, dtype=torch.bfloat16, enabled=fold.device.type == "cuda"):
+        update_bn((network.normalize(images) for images, _ in feed.epoch(0)), network.backbone)
+        if fold.metadata is not None:
+            update_bn((fold.metadata[rows] for _, rows in feed.epoch(0)), network.metadata)
+    content = save({name: value.contiguous() for name, value in network.weights().items()} | fold.remember(network))
+    path = fold.folder / "weights-average.safetensors"
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    return path
+
+
+def mean_of(values: list[torch.Tensor]) -> torch.Tensor:
+    """The mean in float32; of counters (whole numbers), the first."""
+    if not values[0].is_floating_point():
+        return values[0]
+    return torch.stack([value.float() for value in values]).mean(0).to(values[0].dtype)

@@ -1,0 +1,55 @@
+"""Held-out predictions → scores: after an epoch by the plain rule, of a run by its own, fitted without leaking."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from common.competition import Competition
+from common.decide import fit_rule, nested
+from common.labels import label_array
+from common.metrics import METRICS, bootstrap_interval, evaluate
+from common.predict import from_table
+from common.recipe import Recipe
+
+
+def epoch_score(competition: Competition, labels: np.ndarray, outputs: np.ndarray) -> float:
+    """The competition's metric by the plain rule (rounding, the largest class, the probability; of several classes a
+    row those above the one best cut, for what 1/2 means depends on the loss): what the best epoch is chosen by. Fitted
+    thresholds come after training."""
+    if METRICS[competition.metric].wants == "class":
+        name = "global" if labels.ndim == 2 else "round" if outputs.ndim == 1 else "argmax"
+        outputs = fit_rule(name, outputs, labels, len(competition.classes))(outputs)
+    return evaluate(competition.metric, labels, outputs, len(competition.classes))
+
+
+def decided(competition: Competition, recipe: Recipe, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of an out-of-fold table and what they are compared with: each fold decided by a rule fitted on the
+    others. Both as the metric wants them: (n,), or (n, K) in a multi-label task."""
+    classes = len(competition.classes)
+    labels = label_array(table["label"], competition.task, classes)
+    groups = table["group"].to_numpy() if "group" in table else None
+    parts = (from_table(table), labels, table["fold"].to_numpy(), classes)
+    return labels, nested(recipe.decision, *parts, groups=groups, seed=recipe.seed)
+
+
+def score_out_of_fold(competition: Competition, recipe: Recipe, table: pd.DataFrame) -> dict:
+    """Score, 95% interval (whole groups resampled), per-fold scores and the rule fitted on all held-out rows.
+
+    The reported score is nested: each fold is decided by a rule fitted on the others.
+    """
+    classes = len(competition.classes)
+    labels, values = decided(competition, recipe, table)
+    outputs, folds = from_table(table), table["fold"].to_numpy()
+    of_row = table["group"].to_numpy() if "group" in table else None
+    score = partial(evaluate, competition.metric, classes=classes)
+    per_fold = {str(fold): score(labels[folds == fold], values[folds == fold]) for fold in np.unique(folds)}
+    interval = bootstrap_interval(competition.metric, labels, values, classes=classes, groups=of_row, seed=recipe.seed)
+    rule = fit_rule(recipe.decision, outputs, labels, classes)
+    return {
+        "score": score(labels, values),
+        "interval": list(interval),
+        "n": len(labels),
+        "folds": per_fold,
+        "rule": rule.to_dict(),
+    }

@@ -1,0 +1,209 @@
+"""The caches, feeds and networks that the folds of one run share, and what becomes of each fold."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from common.augment import Policy
+from common.competition import Competition
+from common.data import Data, prepared
+from common.decide import fit_rule
+from common.duplicates import AT_MOST, duplicates, hashes
+from common.feed import Feed
+from common.files import write_atomically, write_json
+from common.labels import label_array, rarest_class
+from common.models import Network, build
+from common.options import Options
+from common.outputs import (
+    EMBEDDING,
+    Gallery,
+    activate,
+    all_outputs_of,
+    auxiliary_targets,
+    targets_of,
+    targets_of_predictions,
+)
+from common.predict import evaluation_feed, metadata_of, predict_members, to_table
+from common.recipe import Recipe
+from common.run import Run, now
+from common.train.arcface import ArcFace
+from common.train.average import average_weights
+from common.train.fold import Fold
+from common.train.gallery import gallery_of, identities
+from common.train.objective import objective
+from common.train.score import epoch_score, score_out_of_fold
+
+
+class Session:
+    """One run at work."""
+
+    def __init__(self, competition: Competition, recipe: Recipe, data: Data, options: Options, run: Run) -> None:
+        self.competition, self.recipe, self.options, self.run = competition, recipe, options, run
+        self.device, self.classes = options.torch_device(), len(competition.classes)
+        self.cache, skipped = prepared(competition, data.table, recipe, options)
+        self.data = data.without([image for image, _, _ in skipped])
+        run.update(skipped=skipped)
+        if recipe.external:
+            self.leave_out_copies()
+        self.labels = label_array(self.data.table["label"], competition.task, self.classes)
+        self.metadata = metadata_of(competition, recipe, self.data.table, self.device)
+        if recipe.loss == "arcface":
+            known = self.data.table.get("identity")
+            self.identities = identities(self.labels, None if known is None else known.to_numpy())
+
+    def leave_out_copies(self) -> None:
+        """External images that show what a training or test image shows are not trained on."""
+        table, of_rows = self.data.table, hashes(self.cache)
+        external = (table["source"] == "external").to_numpy()
+        known = [of_rows[~external]]
+        if self.data.test is not None:
+            test, _ = prepared(self.competition, self.data.test.assign(source="test"), self.recipe, self.options)
+            known.append(hashes(test))
+        copies = np.zeros(len(table), dtype=bool)
+        copies[external] = duplicates(of_rows[external], np.concatenate(known), AT_MOST)
+        self.data = self.data.left_out(copies)
+        self.run.update(copies=table.loc[copies, "id"].tolist())
+        if copies.any():
+            say(f"left out {copies.sum():,} external images that show what a training or test image shows")
+
+    def network(self) -> Network:
+        """A fresh network: the head's first values depend on the seed alone."""
+        torch.manual_seed(self.recipe.seed)
+        columns = 0 if self.metadata is None else self.metadata.shape[1]
+        network = build(self.recipe, all_outputs_of(self.recipe, self.competition), metadata=columns)
+        if self.recipe.loss == "arcface":
+            network.margin = ArcFace(EMBEDDING, int(self.identities.max()) + 1)
+        return network
+
+    def targets(self, fold: int) -> torch.Tensor:
+        """float32 (rows, …): the labels as the loss wants them, soft where another run has a say; behind them the
+        auxiliary target."""
+        recipe, task = self.recipe, self.competition.task
+        if recipe.loss == "arcface":
+            targets = torch.from_numpy(self.identities).float()[:, None]
+        else:
+            targets = targets_of(self.labels, recipe, task, self.classes)
+        position = pd.Series(np.arange(len(targets)), index=self.data.table["id"])
+        for soft in self.data.soft:
+            if soft.fold in (None, fold):
+                there = np.isin(soft.ids, position.index)  # an image that cannot be read may have been skipped
+                rows = position[soft.ids[there]].to_numpy(copy=True)
+                said = targets_of_predictions(soft.predictions[there], recipe, task, self.classes)
+                targets[rows] = (1 - soft.share) * targets[rows] + soft.share * said
+        if not recipe.auxiliary:
+            return targets
+        beside = self.competition.read_auxiliary(self.data.table)
+        return torch.cat((targets, auxiliary_targets(beside, len(self.competition.auxiliary_classes))), dim=1)
+
+    def training_feed(self, rows: np.ndarray) -> Feed:
+        recipe, size = self.recipe, self.recipe.input_size
+        return Feed(
+            self.cache,
+            rows,
+            size,
+            Policy(recipe.augment, recipe.strength, recipe.flips).transform(size),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            workers=self.options.feed_workers(),
+            device=self.device,
+            shuffle=True,
+            drop_last=len(rows) >= recipe.batch_size,
+            weights=balancing(self.labels[rows], recipe.class_balance) if recipe.class_balance else None,
+        )
+
+    def evaluation_feed(self, rows: np.ndarray) -> Feed:
+        return evaluation_feed(self.cache, rows, self.recipe, self.options)
+
+    def train_fold(self, fold: int) -> None:
+        """Trains (or resumes) one fold and writes its out-of-fold predictions; a finished fold is left alone."""
+        folder = self.fold_folder(fold)
+        if (folder / "done").is_file():
+            return
+        folder.mkdir(exist_ok=True)
+        train_rows, rows = self.data.train_rows(fold), self.data.valid_rows(fold)
+        say(f"run {self.run.id} {folder.name}: {len(train_rows):,} images to train on, {len(rows):,} held out")
+        network = self.network()
+        with (
+            self.training_feed(train_rows) as feed,
+            self.evaluation_feed(rows) as valid,
+            self.remembering(train_rows) as remember,
+        ):
+            worker = Fold(
+                network,
+                self.recipe,
+                feed,
+                self.targets(fold),
+                folder,
+                self.device,
+                objective(network, self.recipe, self.competition),
+                partial(activate, recipe=self.recipe, task=self.competition.task, classes=self.classes),
+                valid if len(rows) else None,
+                partial(epoch_score, self.competition, self.labels[rows]),
+                self.metadata,
+                remember,
+                self.options.state_every,
+            )
+            worker.run()
+            files = worker.weights_files()
+            if self.recipe.average == "weights":
+                files = [average_weights(files, worker, feed)]
+            if len(rows):
+                self.predict_held_out(fold, files, valid)
+        write_json(folder / "done", {"weights": [file.name for file in files]})
+        for file in {folder / "last.state", *folder.glob("weights-*.safetensors")} - set(files):
+            file.unlink(missing_ok=True)
+
+    @contextmanager
+    def remembering(self, train_rows: np.ndarray) -> Iterator[Callable[[Network], Gallery] | None]:
+        """What a prediction of this recipe needs beside the weights: for ArcFace the training images."""
+        if self.recipe.loss != "arcface":
+            yield None
+            return
+        with self.evaluation_feed(train_rows) as feed:
+            yield partial(gallery_of, feed=feed, labels=self.labels, classes=self.classes, metadata=self.metadata)
+
+    def predict_held_out(self, fold: int, weights: list[Path], valid: Feed) -> None:
+        """`out_of_fold.parquet` of a fold: the mean over its weights files of the predictions of its held-out rows."""
+        table, rows, what = self.data.table, valid.rows, f"predict fold-{fold}"
+        members = predict_members(self.competition, self.recipe, weights, valid, self.device, what, self.metadata)
+        kept = {name: table[name].to_numpy()[rows] for name in ("label", "group") if name in table}
+        oof = to_table(table["id"].to_numpy()[rows], members.mean(0), fold=fold, **kept)
+        file = self.fold_folder(fold) / "out_of_fold.parquet"
+        write_atomically(file, lambda temporary: oof.to_parquet(temporary, index=False))
+
+    def fold_folder(self, fold: int) -> Path:
+        return self.run.folder / f"fold-{fold}"
+
+    def finish(self) -> None:
+        """Out-of-fold table, metric with interval (decisions nested over folds), and the rule for the test set."""
+        files = [self.fold_folder(fold) / "out_of_fold.parquet" for fold in self.data.folds]
+        tables = [pd.read_parquet(file) for file in files if file.is_file()]
+        metrics = {"metric": self.competition.metric, "score": None, "interval": None, "n": 0, "folds": {}}
+        if tables:
+            out_of_fold = pd.concat(tables, ignore_index=True)
+            write_atomically(
+                self.run.folder / "out_of_fold.parquet", lambda path: out_of_fold.to_parquet(path, index=False)
+            )
+            metrics |= score_out_of_fold(self.competition, self.recipe, out_of_fold)
+        else:
+            metrics["rule"] = fit_rule(self.recipe.decision, None, None, self.classes).to_dict()
+        self.run.update(finished=now())
+        write_json(self.run.folder / "metrics.json", metrics)
+
+
+def balancing(labels: np.ndarray, exponent: float) -> np.ndarray:
+    """How often each row is shown in comparison with others, float64 (n,): (size of its class) to the power of minus
+    `exponent`. At 1 every class comes equally often; the class of a row with several is its rarest, as in the
+    oversampling of the Human Protein Atlas."""
+    of_row = rarest_class(labels) if labels.ndim == 2 else labels
+    return np.bincount(of_row)[of_row] ** -float(exponent)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
