@@ -31,9 +31,10 @@ def load(name: str) -> "Competition":
     return import_module(f"competitions.{name}").COMPETITION
 
 
-def lazy(module: str, function: str) -> Callable[..., Any]:
-    """A function whose module is imported when it is first called: declaring a reader costs no pandas."""
-    return partial(_call, module, function)
+def lazy(module: str, function: str, *arguments: Any) -> Callable[..., Any]:
+    """A function whose module is imported when it is first called: declaring a reader costs no pandas. `arguments` are
+    its first ones."""
+    return partial(_call, module, function, *arguments)
 
 
 def _call(module: str, function: str, *arguments: Any) -> Any:

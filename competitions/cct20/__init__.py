@@ -85,6 +85,7 @@ COMPETITION = Competition(
     submission=SubmissionFormat("id", "label", "class"),
     read_train=lazy("competitions.cct20.data", "read_train"),
     read_test=lazy("competitions.cct20.data", "read_test"),
+    labelled_parts={part: lazy("competitions.cct20.data", "read_unseen", part) for part in ("trans_val", "trans_test")},
     paper_split=lazy("competitions.cct20.data", "paper_split"),
     make_sample=lazy("competitions.cct20.sample", "make_sample"),
     recipes={

@@ -37,6 +37,15 @@ def read_test(raw: Path) -> pd.DataFrame:
     return read_part(raw, "cis_test")[["id", "path", "label"]]
 
 
+def read_unseen(part: str, raw: Path) -> pd.DataFrame:
+    """The images of trans_val or trans_test, from places that no training image shows: id, path, label, group; no rows
+    where its file is not there. Raises UserError."""
+    if not annotation_file(raw, part).is_file():
+        return pd.DataFrame(columns=["id", "path", "label", "group"])
+    table = read_part(raw, part)
+    return table.assign(group=groups(table))[["id", "path", "label", "group"]]
+
+
 def paper_split(train: pd.DataFrame) -> np.ndarray:
     """The data set's own split, as the paper takes it: bool (n,), True for the rows of cis_val."""
     return (train["part"] == "cis_val").to_numpy()
@@ -51,7 +60,7 @@ def read_part(raw: Path, part: str) -> pd.DataFrame:
     Raises:
         UserError: the file is missing or not in the format, repeats an image, names an unknown image or category.
     """
-    path = Path(raw) / ANNOTATIONS / f"{part}_annotations.json"
+    path = annotation_file(raw, part)
     images, annotations = read_annotations(path)
     shown = annotations[annotations["category_id"] != EMPTY]
     by_image = shown.groupby("image_id", sort=False)["category_id"].agg(["first", "size"])
@@ -69,6 +78,10 @@ def read_part(raw: Path, part: str) -> pd.DataFrame:
             "annotations": table["size"].astype(np.int64),
         }
     ).reset_index(drop=True)
+
+
+def annotation_file(raw: Path, part: str) -> Path:
+    return Path(raw) / ANNOTATIONS / f"{part}_annotations.json"
 
 
 def read_annotations(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -12,10 +12,11 @@ from common.files import write_json
 from common.sample import shares, soft_noise, write_sample
 from competitions.cct20 import COMPETITION
 from competitions.cct20.animals import draw_animal, draw_car
-from competitions.cct20.data import ANNOTATIONS, CATEGORIES, EMPTY, IMAGES
+from competitions.cct20.data import CATEGORIES, EMPTY, IMAGES, annotation_file
 
-SEQUENCES = {"train": 240, "cis_val": 50, "cis_test": 90}
+SEQUENCES = {"train": 240, "cis_val": 50, "cis_test": 90, "trans_val": 30, "trans_test": 60}
 PLACES = (12, 33, 38, 61, 90, 108)
+UNSEEN_PLACES = {"trans_val": (46,), "trans_test": (7, 24, 51, 78, 100)}
 CLASS_SHARES = (12, 8, 8, 8, 6, 7, 10, 12, 8, 8, 4, 6, 6, 5, 6)
 EMPTY_SHARE = 0.08
 DAY_ANIMALS = ("squirrel", "bird", "dog", "deer", "car")
@@ -24,7 +25,8 @@ NAMES = dict(zip(CATEGORIES, COMPETITION.classes, strict=True)) | {EMPTY: "empty
 
 
 def make_sample(folder: Path, seed: int) -> pd.DataFrame:
-    """Draw 380 sequences of one to four frames, some 900 pictures, at six places; the same for the same seed.
+    """Draw 470 sequences of one to four frames, some 1,100 pictures: 380 at six places, and those of trans_val and
+    trans_test at six others; the same for the same seed.
 
     Returns:
         the truth of cis_test without its empty frames: id, label (0..14), in the order of its file.
@@ -39,9 +41,10 @@ def make_sample(folder: Path, seed: int) -> pd.DataFrame:
     ]
     write_sample(folder, "cct20", seed, drawings, {})
     for part, rows in frames.groupby("part", sort=False):
-        path = Path(folder) / ANNOTATIONS / f"{part}_annotations.json"
-        if not path.is_file():
-            write_json(path, annotation_file(rows))
+        path = annotation_file(folder, part)
+        drawn = Path(folder) / IMAGES / rows["file_name"].iloc[0]  # not all parts are in folders of earlier versions
+        if drawn.is_file() and not path.is_file():
+            write_json(path, annotations_of(rows))
     test = frames[(frames["part"] == "cis_test") & (frames["category_id"] != EMPTY)]
     truth = pd.DataFrame({"id": test["id"], "label": test["category_id"].map(CATEGORIES.index).astype(np.int64)})
     return truth.reset_index(drop=True)
@@ -50,14 +53,15 @@ def make_sample(folder: Path, seed: int) -> pd.DataFrame:
 def make_frames(part: str, sequences: int, random: np.random.Generator) -> pd.DataFrame:
     """One row a frame: the fields of the real files, `category_id`, `animals` (how many), and what is drawn from."""
     classes = random.permutation(shares(CLASS_SHARES, sequences))
-    habits = np.random.default_rng(20).dirichlet(np.full(len(PLACES), 1.5), len(CATEGORIES))
+    places = UNSEEN_PLACES.get(part, PLACES)
+    habits = np.random.default_rng(20).dirichlet(np.full(len(places), 1.5), len(CATEGORIES))
     rows = []
     for label in classes:
         category = EMPTY if random.uniform() < EMPTY_SHARE else CATEGORIES[label]
         by_day = NAMES[category] in DAY_ANIMALS
         sequence = {
             "seq_id": _uuid(random),
-            "location": int(random.choice(PLACES, p=habits[label])),
+            "location": int(random.choice(places, p=habits[label])),
             "night": bool(random.uniform() < (0.15 if by_day else 0.65)),
             "seq_num_frames": int(random.choice([1, 2, 3, 4], p=[0.25, 0.2, 0.45, 0.1])),
             "category_id": category,
@@ -74,7 +78,7 @@ def make_frames(part: str, sequences: int, random: np.random.Generator) -> pd.Da
     return table.assign(file_name=table["id"] + ".jpg", height=HEIGHT, width=WIDTH)
 
 
-def annotation_file(frames: pd.DataFrame) -> dict:
+def annotations_of(frames: pd.DataFrame) -> dict:
     """The frames of one part as COCO camera traps JSON: one annotation an animal, or one of category 30."""
     fields = ["id", "file_name", "height", "width", "location", "seq_id", "seq_num_frames", "frame_num"]
     image_ids = frames["id"].repeat(frames["animals"].clip(lower=1))
