@@ -13,7 +13,7 @@ from common.recipe import Recipe
 def loss_function(recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """`loss(outputs, targets)`, both (n, outputs) → scalar mean; of every loss but 'arcface'.
 
-    'asymmetric' is timm's, with its defaults (Ridnik et al. 2021, equation 7: gamma 4 for negatives and 1 for positives,
+    'asymmetric' is timm's, with its defaults (Ridnik et al. 2021, equation 7: gamma 4 for negatives, 1 for positives,
     negatives below p = 0.05 forgotten); of a soft target, gamma lies between the two.
     """
     smoothing = recipe.label_smoothing
