@@ -1,7 +1,5 @@
 """What each verb does: reads the raw folder, calls the rooms of `common/` in order, prints what came of it."""
 
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,19 +11,19 @@ import tyro
 from common.competition import Competition
 from common.errors import UserError
 from common.options import Options
-from common.recipe import Recipe
 from common.run import Run, all_runs, find_run
 from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
+from competitions.leaderboards import choose_leaderboard, leaderboard_client, take_leaderboard
 from competitions.sources import (
     DATA,
     PRACTICE,
     Source,
     arena,
     check_download,
-    practice_competition,
     practice_competitions,
     source,
 )
+from competitions.training import choose_run, train_recipe
 
 SUBMISSIONS = Path("submissions")
 
@@ -62,55 +60,6 @@ def show_augment(competition: Competition, words: list[str]) -> None:
 def train(competition: Competition, words: list[str]) -> None:
     recipe, options, _ = parse_recipe(competition, "train", words)
     train_recipe(competition, recipe, source(competition, options), options)
-
-
-def train_recipe(
-    competition: Competition, recipe: Recipe, raw: Source, options: Options, test: pd.DataFrame | None = None
-) -> Run:
-    from common.data import prepared
-    from common.train import result
-    from common.train import train as train_folds
-
-    if test is not None:  # a broken test image is better known before the training than after
-        prepared(competition, test.assign(source="test"), recipe, replace(options, skip_bad=False))
-    run = train_folds(competition, recipe, raw.data(recipe, options), options)
-    run.update(source=raw.fingerprint)
-    print(f"{raw.prefix}run {run.id}: {result(run)}")
-    return run
-
-
-def choose_run(
-    competition: Competition,
-    run_id: str,
-    asked: bool,
-    recipe: Recipe,
-    raw: Source,
-    options: Options,
-    test: pd.DataFrame,
-) -> Run:
-    """The run named by id; else the recipe that was asked for, trained if need be; else the best finished run on this
-    data, of those that hold out the most images; else the default recipe, trained.
-
-    Raises:
-        UserError: no such run, or it was trained on other data: perhaps on the images that are to be predicted.
-    """
-    if run_id:
-        run = find_run(options.runs, competition.name, run_id)
-        if run.about.get("source") != raw.fingerprint:
-            what = raw.mark or f"{raw.raw}"
-            raise UserError(
-                f"run {run_id} was trained on other data than this ({what}), and may have seen its test images: leave "
-                "out --run, or name the data that it was trained on"
-            )
-        return run
-    if not asked:
-        runs = [run for run in all_runs(options.runs, competition.name) if run.finished]
-        scored = [
-            run for run in runs if run.about.get("source") == raw.fingerprint and run.metrics["score"] is not None
-        ]
-        if scored:
-            return max(scored, key=lambda run: (run.metrics["n"], run.metrics["score"]))
-    return train_recipe(competition, recipe, raw, options, test)
 
 
 def predict(competition: Competition, words: list[str]) -> None:
@@ -274,44 +223,6 @@ def write_submission(competition: Competition, run: Run, raw: Source, test: pd.D
     facts = {key: run.metrics[key] for key in ("metric", "score", "interval")}
     write_manifest(csv, run=run.id, recipe=run.about["recipe"], data=run.fingerprint, cv=facts)
     return csv
-
-
-def take_leaderboard(words: list[str]) -> tuple[str, list[str]]:
-    board, words = take(words, "--leaderboard")
-    if board not in ("", "kaggle", "practice"):
-        raise UserError(f"--leaderboard takes kaggle or practice, not '{board}'")
-    return board, words
-
-
-def choose_leaderboard(asked: str, raw: Source) -> str:
-    """Kaggle's where there are credentials and real data, else the practice leaderboard."""
-    from common.kaggle.client import has_credentials
-
-    if asked == "kaggle" and raw.mark:
-        raise UserError("sample data goes to the practice leaderboard alone; leave out --leaderboard kaggle")
-    if asked:
-        return asked
-    if raw.mark or not raw.competition.slug:
-        return "practice"
-    if has_credentials():
-        return "kaggle"
-    print("practice: no Kaggle credentials were found, so this goes to the practice leaderboard", flush=True)
-    return "practice"
-
-
-@contextmanager
-def leaderboard_client(board: str, raw: Source | None = None):
-    """Kaggle's client, or one for the practice server at PRACTICE_URL, or for one of our own while this lasts."""
-    from common.kaggle.client import kaggle_client, practice_client
-    from common.kaggle.practice.server import running
-
-    if board == "kaggle":
-        yield kaggle_client()
-    elif url := os.environ.get("PRACTICE_URL"):
-        yield practice_client(url)
-    else:
-        with running([practice_competition(raw)] if raw else practice_competitions(), PRACTICE) as url:
-            yield practice_client(url)
 
 
 def download(competition: Competition, words: list[str]) -> None:
