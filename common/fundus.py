@@ -15,8 +15,8 @@ DARK = 16
 EDGE = 0.15
 """Brightness at the edge of the disc as a share of that of its brightest parts: above a surround that is not quite
 black, below a retina that fades towards its rim."""
-ROUND = 0.93
-"""Share that bright region and fitted circle have in common (intersection over union), from which on it is a disc."""
+ON_CIRCLE, OFF = 0.6, 0.02
+"""Share of the free edge that must follow one circle, and how far off it may run, as a share of the region's size."""
 AVERAGE = 1 / 30
 """Deviation of Ben Graham's Gaussian as a share of the radius (`scale/30`, see `ben_graham`)."""
 KEPT = 0.9
@@ -41,6 +41,10 @@ class Disc(NamedTuple):
         top, bottom = max(0, round(self.y - self.radius)), min(height, round(self.y + self.radius))
         left, right = max(0, round(self.x - self.radius)), min(width, round(self.x + self.radius))
         return slice(top, bottom), slice(left, right)
+
+    def off(self, points: np.ndarray) -> np.ndarray:
+        """How far points (n, 2) lie from the circle, (n,)."""
+        return np.abs(np.hypot(points[:, 0] - self.x, points[:, 1] - self.y) - self.radius)
 
     def mask(self, height: int, width: int) -> np.ndarray:
         """uint8 (height, width): 255 inside, 0 outside."""
@@ -124,7 +128,11 @@ def bright_region(image: np.ndarray) -> np.ndarray | None:
 
 
 def fit_disc(region: np.ndarray) -> Disc | None:
-    """The circle whose edge the region follows wherever the frame does not cut it off; None where there is no such."""
+    """The circle that most of the region's edge follows where the frame does not cut it off; None where there is none.
+
+    Fitted again and again to the points that lie closest to it: tabs that a camera leaves on the edge, and what a
+    shadow bites off, do not count.
+    """
     height, width = region.shape
     edge = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0][0][:, 0]
     free = ((edge > 0) & (edge < (width - 1, height - 1))).all(axis=1)
@@ -132,11 +140,15 @@ def fit_disc(region: np.ndarray) -> Disc | None:
     if len(points) < 16:
         return None
     disc = least_squares_circle(points)
-    for _ in range(3):  # without the tabs that some cameras leave on the edge, and what a shadow bites off
-        away = np.abs(np.hypot(*(points - disc[:2]).T) - disc.radius)
-        disc = least_squares_circle(points[away <= max(np.quantile(away, 0.8), 1)])
-    round_enough = iou(region > 0, disc.mask(height, width) > 0) >= ROUND
-    return disc if round_enough else None
+    for _ in range(20):
+        away = disc.off(points)
+        disc = least_squares_circle(points[away <= max(np.quantile(away, ON_CIRCLE), 0.5)])
+    if disc.radius > max(height, width):
+        return None
+    area = np.count_nonzero(region)
+    outside = np.count_nonzero(region[disc.mask(height, width) == 0])
+    follows = (disc.off(points) <= max(OFF * np.sqrt(area), 1)).mean()
+    return disc if follows >= ON_CIRCLE and outside <= 0.05 * area else None
 
 
 def least_squares_circle(points: np.ndarray) -> Disc:
@@ -144,11 +156,6 @@ def least_squares_circle(points: np.ndarray) -> Disc:
     system = np.column_stack([2 * points, np.ones(len(points))])
     (x, y, c), *_ = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)
     return Disc(float(x), float(y), float(np.sqrt(max(c + x**2 + y**2, 0.0))))
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two masks."""
-    return float((one & other).sum() / (one | other).sum())
 
 
 def local_average(image: np.ndarray, deviation: float) -> np.ndarray:
