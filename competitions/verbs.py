@@ -52,7 +52,7 @@ def show_augment(competition: Competition, words: list[str]) -> None:
     rows = raw.train.groupby("label").head(2)["path"].head(6)
     policies = [Policy(name, flips=recipe.flips) for name in NAMES]
     path = options.runs / competition.name / "augmentation.png"
-    read = reader_of(competition, recipe.channels)
+    read = reader_of(competition, recipe.channels, recipe.preparation)
     contact_sheet([read(path) for path in rows], policies, STRENGTHS, 160, path)
     print(f"{raw.prefix}every policy at several strengths: {path}")
 
