@@ -72,6 +72,9 @@ def replace_pooling(model: nn.Module, pooling: str, kind: type, channels: int, b
     if len(found) != 1:
         raise UserError(f"pooling '{pooling}': {backbone} has no single average pooling to replace; use --pooling avg")
     name, old = found[0]
+    parent, _, leaf = name.rpartition(".")
+    # timm's heads tell their width, which in VGG is not that of the feature map.
+    channels = getattr(model.get_submodule(parent), "in_features", channels)
     # timm's fast pooling, that of networks whose channels come last, flattens by itself and names its dimensions.
     inner = getattr(old, "pool", old)
     flatten = isinstance(getattr(old, "flatten", None), nn.Flatten) or getattr(inner, "flatten", False)
@@ -82,7 +85,6 @@ def replace_pooling(model: nn.Module, pooling: str, kind: type, channels: int, b
     }[pooling]()
     if getattr(inner, "dim", (2, 3)) == (1, 2):
         new = nn.Sequential(Permute([0, 3, 1, 2]), new)
-    parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, new)
 
 
