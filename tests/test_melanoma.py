@@ -242,7 +242,8 @@ def test_the_sample_data_has_the_layout_of_the_download(drawn):
     train, test = pd.read_csv(folder / "train.csv"), pd.read_csv(folder / "test.csv")
     asked = ["image_name", "patient_id", "sex", "age_approx", "anatom_site_general_challenge"]
     assert list(test) == asked
-    assert list(train) == [*asked, "diagnosis", "benign_malignant", "target"]
+    assert list(train) == [*asked, "diagnosis", "benign_malignant", "target", "tfrecord"]
+    assert train.groupby("patient_id")["tfrecord"].nunique().eq(1).all()
     assert list(pd.read_csv(folder / "sample_submission.csv")) == ["image_name", "target"]
     assert all(re.fullmatch(r"ISIC_\d{7}", name) for name in train["image_name"])
     assert train["patient_id"].nunique() < len(train) / 4

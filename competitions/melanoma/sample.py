@@ -10,6 +10,7 @@ import pandas as pd
 from common.sample import shares, soft_noise, write_sample
 
 TRAIN, TEST = 800, 250
+TFRECORDS = 15
 MALIGNANT = 0.1
 SEPARATION = 3.0  # between the classes, in standard deviations of how suspicious a lesion looks
 SITES = ("torso", "lower extremity", "upper extremity", "head/neck", "palms/soles", "oral/genital")
@@ -28,7 +29,8 @@ TURN = 2 * np.pi
 
 
 def make_sample(folder: Path, seed: int) -> pd.DataFrame:
-    """Draw 800 training and 250 test lesions; the same for the same seed.
+    """Draw 800 training and 250 test lesions; the same for the same seed. As in the resized copies of the download, each
+    patient is in one of 15 tfrecord folds, which the paper's split is made of.
 
     Returns:
         the truth of the test set: id, label (0 or 1), in the order of test.csv.
@@ -46,7 +48,9 @@ def make_sample(folder: Path, seed: int) -> pd.DataFrame:
     ]
     asked = ["image_name", "patient_id", "sex", "age_approx", "anatom_site_general_challenge"]
     tables = {
-        "train.csv": train[[*asked, "diagnosis", "benign_malignant", "target"]],
+        "train.csv": train[[*asked, "diagnosis", "benign_malignant", "target"]].assign(
+            tfrecord=pd.factorize(train["patient_id"])[0] % TFRECORDS
+        ),
         "test.csv": test[asked],
         "sample_submission.csv": test[["image_name"]].assign(target=0),
     }
