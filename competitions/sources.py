@@ -223,10 +223,11 @@ def practice_competition(raw: Source):
 
 
 def practice_competitions() -> list:
-    """Every competition's sample data, and every practice test set that was ever made here."""
+    """Every competition's sample data, and every practice test set that was made here for one of them."""
     sources = [arena(sample_source(competition)) for competition in map(load, names()) if competition.make_sample]
     for about in sorted(PRACTICE.glob(f"*/{ABOUT}")):
         facts, folder = read_json(about), about.parent
-        competition = replace(load(facts["competition"]), slug=facts["slug"])
-        sources.append(Source(competition, folder, facts.get("mark", HELD_OUT_MARK), folder / "solution.csv"))
+        if facts["competition"] in names():
+            competition = replace(load(facts["competition"]), slug=facts["slug"])
+            sources.append(Source(competition, folder, facts.get("mark", HELD_OUT_MARK), folder / "solution.csv"))
     return [practice_competition(raw) for raw in sources]
