@@ -29,8 +29,8 @@ TURN = 2 * np.pi
 
 
 def make_sample(folder: Path, seed: int) -> pd.DataFrame:
-    """Draw 800 training and 250 test lesions; the same for the same seed. As in the resized copies of the download, each
-    patient is in one of 15 tfrecord folds, which the paper's split is made of.
+    """Draw 800 training and 250 test lesions; the same for the same seed. As in the resized copies of the download,
+    each patient is in one of 15 tfrecord folds, which the paper's split is made of.
 
     Returns:
         the truth of the test set: id, label (0 or 1), in the order of test.csv.
