@@ -21,6 +21,7 @@ from competitions.sources import (
     arena,
     check_download,
     practice_competitions,
+    sample_source,
     source,
 )
 from competitions.training import choose_run, train_recipe
@@ -170,7 +171,7 @@ def suspects(competition: Competition, words: list[str]) -> None:
     asked = parse(SuspectsArguments, words, f"python -m competitions {competition.name} suspects")
     raw = source(competition, asked.options)
     run = find_run(asked.options.runs, competition.name, asked.run)
-    table = suspicious_rows(run, competition, share=1.0).merge(raw.train[["id", "path"]], on="id", how="left")
+    table = suspicious_rows(run, competition, share=1.0).merge(raw.train[["id", "label", "path"]], how="left")
     if table["path"].isna().any():
         raise UserError(f"run {run.id} was trained on other data than {raw.raw}; name its folder with --data")
     table = table[["id", "path", "label", "predicted", "suspicion"]]
@@ -234,7 +235,7 @@ def download(competition: Competition, words: list[str]) -> None:
     default = DATA / (competition.name if board == "kaggle" else f"{competition.name}-practice")
     folder = Path(options.data) if options.data else default
     check_download(competition, board)
-    with leaderboard_client(board) as client:
+    with leaderboard_client(board, sample_source(competition) if board == "practice" else None) as client:
         fetch(competition, folder, client)
     print(f"{source(competition, replace(options, data=str(folder))).prefix}{competition.name} is in {folder}")
 

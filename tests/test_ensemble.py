@@ -96,7 +96,9 @@ def test_the_suspicious_labels_of_a_run_are_listed_with_their_files(tmp_path, mo
     assert list(table) == ["id", "path", "label", "predicted", "suspicion"]
     assert len(table) == 40
     assert all(Path(path).is_file() for path in table["path"])
-    other = write_small_aptos(tmp_path / "other", n=30)
+    other = write_small_aptos(tmp_path / "other", n=40)
+    labels = (other / "train.csv").read_text()
+    (other / "train.csv").write_text(labels.replace("000000000000,0", "000000000000,1"))
     code, _, error = outcome("aptos", "suspects", "--run", run, "--data", str(other))
     assert code == 2
     assert "was trained on other data" in error
