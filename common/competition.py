@@ -53,6 +53,7 @@ class Competition:
       scale whose short side is not below `at_least` (None: as it is); raises `common.images.BadImage`. A function of a
       module, for it is sent to other processes; None: `common.images.read_rgb`, which has three channels.
 
+    - `image_files(path)` → the paths of all the files that the row of `path` is made of; None: that one.
     - `read_metadata(table)` → float32 (n, d) in about [-1, 1], known beside the images of a training or test table; d
       is the same for every table, and a value that is not known has a code of its own.
     - `read_auxiliary(train)` → int64 (n,): the position in `auxiliary_classes` of a second target, -1 where it is not
@@ -77,6 +78,7 @@ class Competition:
     slug: str = ""
     read_external: "Callable[[Path], pd.DataFrame] | None" = None
     read_image: "Callable[[str, int | None, int], np.ndarray] | None" = None
+    image_files: "Callable[[str], list[Path]] | None" = None
     read_metadata: "Callable[[pd.DataFrame], np.ndarray] | None" = None
     read_auxiliary: "Callable[[pd.DataFrame], np.ndarray] | None" = None
     auxiliary_classes: tuple[str, ...] = ()

@@ -78,7 +78,7 @@ def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe, tes
         train = pd.concat([train, read_external(competition, recipe, known)], ignore_index=True)
     every = range(recipe.folds) if recipe.split == "folds" else (0,)
     folds = recipe.only_folds or tuple(every)
-    return Data(train.assign(distrusted=False), folds, fingerprint(train), test)
+    return Data(train.assign(distrusted=False), folds, fingerprint(competition, train), test)
 
 
 def assign_folds(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> np.ndarray:
@@ -115,14 +115,15 @@ def read_external(competition: Competition, recipe: Recipe, known: pd.DataFrame)
     return external.assign(source="external", fold=ALWAYS_TRAIN)
 
 
-def fingerprint(table: pd.DataFrame) -> str:
-    """12 hex digits over ids, labels, groups and the images' sizes in bytes: the same on every machine that has them.
+def fingerprint(competition: Competition, table: pd.DataFrame) -> str:
+    """12 hex digits over ids, labels, groups and the sizes of the images' files in bytes: the same on every machine.
 
     Folds are left out: they follow from these and the recipe.
     """
     columns = [name for name in ("id", "label", "group", "source", "tfrecord", "part", "split") if name in table]
     rows = pd.util.hash_pandas_object(table[columns].astype(str), index=False).to_numpy()
-    sizes = [file.stat().st_size if (file := Path(path)).is_file() else -1 for path in table["path"]]
+    files = competition.image_files or (lambda path: [Path(path)])
+    sizes = [sum(file.stat().st_size if file.is_file() else -1 for file in files(path)) for path in table["path"]]
     return content_hash([rows.tolist(), sizes])
 
 

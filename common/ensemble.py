@@ -108,7 +108,7 @@ def predict_run(
         outputs.append(parts.mean(0))
     table = to_table(ids, average(recipe, outputs), member=0)
     write_atomically(run.folder / f"{part}.parquet", lambda path: table.to_parquet(path, index=False))
-    run.update(**{part: fingerprint(test)})
+    run.update(**{part: fingerprint(competition, test)})
     return table
 
 

@@ -114,7 +114,7 @@ def predict_test(
         UserError: a test image cannot be read (also with `--skip-bad`: a submission needs
             every row).
     """
-    file, images = run.folder / f"{part}.parquet", fingerprint(test)
+    file, images = run.folder / f"{part}.parquet", fingerprint(competition, test)
     if file.is_file() and run.about.get(part) == images and not options.again:
         return pd.read_parquet(file)
     recipe = run.recipe

@@ -65,11 +65,13 @@ class Source:
         ids, paths = images["id"].astype(str).tolist(), images["path"].astype(str).tolist()
         digest = hashlib.sha256(f"{VERSION} {input_size} {read.name}".encode())
         for id, path in zip(ids, paths, strict=True):
-            try:
-                status = Path(path).stat()
-                digest.update(f"\n{id}\0{status.st_size} {status.st_mtime_ns}".encode())
-            except OSError:
-                digest.update(f"\n{id}\0missing".encode())
+            digest.update(f"\n{id}".encode())
+            for file in map(Path, read.files(path)):
+                try:
+                    status = file.stat()
+                    digest.update(f"\0{status.st_size} {status.st_mtime_ns}".encode())
+                except OSError:
+                    digest.update(b"\0missing")
         return cls(ids, paths, digest.hexdigest())
 
     def named(self, bad: dict[int, str]) -> list[tuple[str, str, str]]:

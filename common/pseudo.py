@@ -38,11 +38,11 @@ def with_pseudo_labels(
         for fold in data.folds
     )
     labels = hard_labels(mean, Rule.from_dict(teacher.metrics["rule"]))
-    rows = test[["id", "path"]].assign(label=labels, source="pseudo", fold=ALWAYS_TRAIN, distrusted=False)
+    rows = test.assign(label=labels, source="pseudo", fold=ALWAYS_TRAIN, distrusted=False)
     return replace(
         data,
         table=pd.concat([data.table, rows], ignore_index=True),
-        fingerprint=content_hash([data.fingerprint, fingerprint(test)]),
+        fingerprint=content_hash([data.fingerprint, fingerprint(competition, test)]),
         soft=(*data.soft, *soft),
     )
 

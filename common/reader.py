@@ -4,6 +4,7 @@ what is done to each, once, before it is cached."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from common.fundus import ben_graham, circle
 from common.images import BadImage, image_size, read_rgb, reason_of
 
 ReadImage = Callable[[str, int | None, int], np.ndarray]
+ImageFiles = Callable[[str], list[Path]]
 PREPARATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"circle": circle, "ben-graham": ben_graham}
 """`Recipe.preparation`, besides 'plain': uint8 (H, W, 3) → uint8 (h, w, 3), both of the shape that `circle` gives."""
 
@@ -29,6 +31,7 @@ class Reader:
     read_image: ReadImage | None = None
     channels: int = 3
     preparation: str = "plain"
+    image_files: ImageFiles | None = None
 
     def __post_init__(self) -> None:
         if self.preparation != "plain" and self.channels != 3:
@@ -72,6 +75,10 @@ class Reader:
                 raise
         return self._read(path, None).shape[:2]
 
+    def files(self, path: str) -> list[str | Path]:
+        """All the files that a call reads."""
+        return self.image_files(path) if self.image_files else [path]
+
     @property
     def name(self) -> str:
         """What tells caches of different readers apart."""
@@ -83,7 +90,7 @@ def reader_of(competition: Competition, channels: int, preparation: str = "plain
     """Raises UserError where the competition cannot read so many channels, or the preparation does not take them."""
     if competition.read_image is None and channels != 3:
         raise UserError(f"channels: images of {competition.name} have 3 channels, not {channels}; use --channels 3")
-    return Reader(competition.read_image, channels, preparation)
+    return Reader(competition.read_image, channels, preparation, competition.image_files)
 
 
 def name_of(function: Callable) -> str:

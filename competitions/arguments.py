@@ -53,7 +53,7 @@ def parse_arguments(competition: Competition, verb: str, words: list[str], kind:
     """
     name, words = take(words, "--recipe")
     sample = take(words, "--data")[0] == "sample"
-    chosen = name or (SAMPLE_RECIPE if sample else DEFAULT_RECIPE)
+    chosen = name or (SAMPLE_RECIPE if sample and competition.make_sample else DEFAULT_RECIPE)
     if chosen not in competition.recipes:
         near = closest(chosen, competition.recipes)
         known = ", ".join(competition.recipes)

@@ -2,6 +2,7 @@
 
 import json
 import keyword
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 
@@ -164,25 +165,30 @@ def option_of(name: str, data: str) -> str:
 
 
 def as_code(layout: ClassFolders | LabelTable) -> str:
-    """The layout as ruff formats it: fields that differ from the defaults, many classes in several lines."""
-    classes = ", ".join(quoted(name) for name in layout.classes)
+    """The layout as ruff formats it: the classes, in several lines where there are many, and fields that differ from
+    the defaults."""
     others = [
         f"{field.name}={quoted(value) if isinstance(value, str) else value}"
         for field in fields(layout)
         if field.name != "classes" and (value := getattr(layout, field.name)) != field.default
     ]
-    kind, first = type(layout).__name__, f"({classes})"
-    line = f"{kind}({', '.join([first, *others])})"
+    classes, kind = [quoted(name) for name in layout.classes], type(layout).__name__
+    line = f"{kind}({', '.join(['(' + ', '.join(classes) + ')', *others])})"
     if len("IMAGES = ") + len(line) <= WIDTH:
         return line
-    return f"{kind}(  # fmt: skip\n    ({wrapped(classes)}),\n" + "".join(f"    {other},\n" for other in others) + ")"
+    lines = [f"    ({in_lines(classes)}),", *(f"    {other}," for other in others)]
+    return "\n".join([f"{kind}(  # fmt: skip", *lines, ")"])
 
 
-def wrapped(classes: str) -> str:
-    import textwrap
-
-    lines = textwrap.wrap(classes, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-    return "\n     ".join(lines)
+def in_lines(classes: list[str]) -> str:
+    """Names, separated by commas, in as few lines as they fit in, and none of them broken."""
+    glued = textwrap.wrap(
+        ", ".join(name.replace(" ", "\0") for name in classes),
+        WIDTH - 8,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n     ".join(glued).replace("\0", " ")
 
 
 def quoted(text: str) -> str:

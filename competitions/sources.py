@@ -76,7 +76,7 @@ class Source:
     @cached_property
     def fingerprint(self) -> str:
         """Of the training table alone: runs that share it can be compared and blended."""
-        return fingerprint(self.train.assign(source="train"))
+        return fingerprint(self.competition, self.train.assign(source="train"))
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def how_to_get(competition: Competition) -> str:
 
 def check_download(competition: Competition, board: str) -> None:
     """Raises UserError where there is nothing to download."""
-    if board == "kaggle" and not competition.slug:
+    if not competition.slug:
         raise UserError(f"{competition.name} has no Kaggle competition to download from: {how_to_get(competition)}")
     if board == "practice" and not competition.make_sample:
         raise UserError(f"{competition.name} has no sample data to download: {how_to_get(competition)}")

@@ -144,6 +144,7 @@ COMPETITION = Competition(
     read_train=lazy("competitions.hpa.data", "read_train"),
     read_test=lazy("competitions.hpa.data", "read_test"),
     read_image=lazy("competitions.hpa.images", "read_image"),
+    image_files=lazy("competitions.hpa.images", "files"),
     read_external=lazy("competitions.hpa.data", "read_external"),
     external_source="HPA v18: HPAv18RBGY_wodpl.csv (Id, Target) and {Id}_{red,green,blue,yellow}.jpg",
     paper_split=lazy("competitions.hpa.data", "paper_split"),
