@@ -177,7 +177,7 @@ def as_code(layout: ClassFolders | LabelTable) -> str:
     if len("IMAGES = ") + len(line) <= WIDTH:
         return line
     lines = [f"    ({in_lines(classes)}),", *(f"    {other}," for other in others)]
-    return "\n".join([f"{kind}(  # fmt: skip", *lines, ")"])
+    return "\n".join([f"{kind}(", *lines, ")  # fmt: skip"])
 
 
 def in_lines(classes: list[str]) -> str:

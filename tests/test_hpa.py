@@ -15,11 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import competitions
-from common.data import read_data
+from common.data import fingerprint, read_data
 from common.errors import UserError
 from common.images import BadImage
 from common.labels import indicator
-from common.prepare import prepare
+from common.prepare import Source, prepare
 from common.reader import reader_of
 from competitions.hpa import sample
 from competitions.hpa.images import files
@@ -379,3 +379,14 @@ def test_sample_classes_can_be_learned_in_part_and_not_to_perfection():
         areas.append(roc_auc_score(rows[:, label], scores))
     assert len(areas) > 5
     assert 0.65 < np.mean(areas) < 0.95
+
+
+def test_a_change_in_any_colour_makes_other_data(drawn):
+    folder, _ = drawn
+    table = HPA.read_train(folder)
+    before = fingerprint(HPA, table), Source.of(table, 32, reader_of(HPA, 4)).fingerprint
+    yellow = Path(table["path"][0].replace("_green", "_yellow"))
+    yellow.write_bytes(yellow.read_bytes() + b"\0")
+    after = fingerprint(HPA, table), Source.of(table, 32, reader_of(HPA, 4)).fingerprint
+    assert before[0] != after[0]
+    assert before[1] != after[1]
