@@ -26,7 +26,9 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real images a
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
     """A small part of the sample data, and the truth of its test set."""
-    monkeypatch.setattr(sample, "SEQUENCES", {"train": 24, "cis_val": 8, "cis_test": 8})
+    monkeypatch.setattr(
+        sample, "SEQUENCES", {"train": 24, "cis_val": 8, "cis_test": 8, "trans_val": 3, "trans_test": 6}
+    )
     folder = tmp_path / "cct20"
     return folder, CCT20.make_sample(folder, 3)
 
@@ -183,6 +185,31 @@ def test_the_sample_data_has_the_layout_of_the_download(drawn):
     drawn_images = sorted(path.name for path in (folder / data.IMAGES).iterdir())
     files = [json.loads(path.read_text()) for path in (folder / data.ANNOTATIONS).iterdir()]
     assert drawn_images == sorted(image["file_name"] for content in files for image in content["images"])
+
+
+def test_unseen_places_are_read_where_their_files_are(tmp_path):
+    read = CCT20.labelled_parts["trans_test"]
+    assert read(tmp_path).empty
+    images = [image(f"{place}-{frame}", place, f"s{place}") for place in range(5) for frame in (1, 2)]
+    path = write_part(tmp_path, "trans_test", images, [annotation(row["id"], 3) for row in images])
+    table = read(tmp_path)
+    assert list(table) == ["id", "path", "label", "group"]
+    assert set(table["label"]) == {1}
+    assert table["group"].nunique() == 5
+    path.write_text("{}")
+    with pytest.raises(UserError, match=r"trans_test_annotations\.json has no list 'images'"):
+        read(tmp_path)
+
+
+def test_the_sample_data_have_unseen_places(drawn):
+    folder, _ = drawn
+    places = {}
+    for part in ("train", "cis_val", "cis_test", "trans_val", "trans_test"):
+        table = data.read_part(folder, part)
+        places[part] = set(table["location"])
+        assert all(Path(path).is_file() for path in table["path"])
+    assert not (places["trans_val"] | places["trans_test"]) & (places["train"] | places["cis_val"] | places["cis_test"])
+    assert all(set(read(folder)["id"]) for read in CCT20.labelled_parts.values())
 
 
 def test_the_same_seed_draws_the_same_data_and_another_seed_other_data(drawn, tmp_path):

@@ -1,5 +1,9 @@
 """Data sets without a Kaggle competition: their own test labels go to the practice leaderboard and nowhere else."""
 
+import re
+import shutil
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -134,3 +138,91 @@ def test_a_missing_folder_says_how_to_get_the_data():
 def test_a_source_with_a_solution_is_its_own_arena(tmp_path):
     raw = Source(TILES, tmp_path, "sample data", tmp_path / "solution.csv")
     assert arena(raw) is raw
+
+
+def zipped(folder: Path, inside: str = "") -> Path:
+    """An archive of `folder`, perhaps with everything below a folder `inside`."""
+    with zipfile.ZipFile("tiles.zip", "w") as archive:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(file, Path(inside, file.relative_to(folder)))
+        archive.writestr("__MACOSX/._train", b"")
+    return Path("tiles.zip")
+
+
+@pytest.mark.parametrize("inside", ["", "tiles-1.0"])
+def test_a_zip_is_unpacked_once_and_read_where_the_layout_begins(inside, capsys):
+    archive = zipped(Path("data/tiles"), inside)
+    words = ["--data", str(archive), *WORDS]
+    verbs.prepare(TILES, words)
+    assert "train: 42 images ready" in capsys.readouterr().out
+    raw = source(TILES, Options(data=str(archive)))
+    assert raw.fingerprint == source(TILES, Options()).fingerprint, "the same data, wherever they come from"
+    (unpacked,) = Path("data").glob("tiles-tiles-*")
+    assert raw.raw == unpacked / inside
+    times = {file: file.stat().st_mtime_ns for file in unpacked.rglob("*")}
+    shutil.move(archive, "elsewhere.zip")
+    shutil.move("elsewhere.zip", archive)
+    assert source(TILES, Options(data=str(archive))).raw == raw.raw
+    assert {file: file.stat().st_mtime_ns for file in unpacked.rglob("*")} == times
+
+
+def test_an_archive_whose_unpacking_was_killed_goes_on(monkeypatch):
+    archive = zipped(Path("data/tiles"))
+    extract, calls = zipfile.ZipFile.extract, []
+
+    def killed(self, member, path):
+        calls.append(member.filename)
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+        return extract(self, member, path)
+
+    monkeypatch.setattr(zipfile.ZipFile, "extract", killed)
+    with pytest.raises(KeyboardInterrupt):
+        source(TILES, Options(data=str(archive)))
+    assert not list(Path("data").glob("tiles-tiles-*")), "half of it is never taken for all"
+    raw = source(TILES, Options(data=str(archive)))
+    assert len(raw.train) == 42
+    assert len(calls) == 30 + (42 + 24 + 1 - 29), "what was there was not unpacked again"
+    assert not list(Path("data").glob(".*unfinished"))
+
+
+def test_what_is_wrong_in_an_archive_is_named(tmp_path):
+    (tmp_path / "no.zip").write_text("no archive")
+    with pytest.raises(UserError, match=r"no\.zip cannot be read as a zip archive .*: download it again"):
+        source(TILES, Options(data="no.zip"))
+    with zipfile.ZipFile("unsafe.zip", "w") as archive:
+        archive.writestr("../outside.png", b"")
+    with pytest.raises(UserError, match=r"'\.\./outside\.png' would lie outside the folder"):
+        source(TILES, Options(data="unsafe.zip"))
+    for inside in ("", "inner"):
+        (tmp_path / "data/tiles/train/purple").mkdir(exist_ok=True)
+        (tmp_path / "data/tiles/train/purple/x.png").write_bytes(b"")
+        with pytest.raises(UserError, match=r"train has folders of no class: purple"):
+            source(TILES, Options(data=str(zipped(Path("data/tiles"), inside)))).train  # noqa: B018
+
+
+def test_predict_scores_the_labelled_parts_that_are_there(capsys):
+    elsewhere = {"far": lambda raw: read_part(raw, "test"), "gone": lambda raw: pd.DataFrame(columns=["id", "path"])}
+    tiles = replace(TILES, labelled_parts=elsewhere)
+    verbs.predict(tiles, WORDS)
+    out = capsys.readouterr().out
+    (run,) = Path("runs/tiles").iterdir()
+    predicted, test = pd.read_parquet(run / "far.parquet"), pd.read_parquet(run / "test.parquet")
+    pd.testing.assert_frame_equal(predicted, test)
+    means = predicted.groupby("id", sort=False)[["p0", "p1", "p2"]].mean()
+    right = (means.to_numpy().argmax(1) == read_part("data/tiles", "test")["label"].to_numpy()).mean()
+    assert re.search(
+        rf"^far: accuracy {right:.4f} \(95% interval [01]\.\d+ to [01]\.\d+\) on 24 images$", out, re.MULTILINE
+    )
+    assert "gone" not in out
+    verbs.predict(tiles, WORDS)
+    assert capsys.readouterr().out == out, "told again, and predicted once"
+
+
+def test_without_a_test_set_that_is_told():
+    tiles = replace(TILES, read_test=None, labelled_test=False)
+    raw = source(tiles, Options())
+    assert not raw.has_test
+    with pytest.raises(UserError, match="tiles has no test set to predict in data/tiles: compare runs by their folds"):
+        raw.test()
+    assert len(arena(raw).test()) == 9, "the practice leaderboard holds a fifth out"
