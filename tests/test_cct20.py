@@ -27,7 +27,7 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real images a
 def drawn(tmp_path, monkeypatch):
     """A small part of the sample data, and the truth of its test set."""
     monkeypatch.setattr(
-        sample, "SEQUENCES", {"train": 24, "cis_val": 8, "cis_test": 8, "trans_val": 3, "trans_test": 6}
+        sample, "SEQUENCES", {"train": 24, "cis_val": 8, "cis_test": 8, "trans_val": 8, "trans_test": 8}
     )
     folder = tmp_path / "cct20"
     return folder, CCT20.make_sample(folder, 3)
