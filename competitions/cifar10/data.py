@@ -33,6 +33,6 @@ def read_part(raw: Path, part: str) -> pd.DataFrame:
     """One part; its name leads the ids, since both parts number their files from 0. Raises UserError."""
     raw = Path(raw)
     if not (raw / part).is_dir():
-        raise UserError(f"there is no folder {raw / part}; the data folder should hold {LAYOUT} (unpack cifar10.zip)")
+        raise UserError(f"there is no folder {raw / part}; the data folder or .zip should hold {LAYOUT}")
     table = class_folders(raw / part, COMPETITION.classes, SUFFIXES)
     return table.assign(id=f"{part}/" + table["id"])
