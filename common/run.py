@@ -5,7 +5,7 @@ runs/<competition>/<run-id>/
     environment.json     versions and machine
     metrics.json         the competition's metric with its interval, per fold and in all; the fitted decision rule
     out_of_fold.parquet  id, fold, label, group where there are groups, then `output` or `p0`, `p1`, …
-    test.parquet         id, member, then the same, once `predict` has run
+    test.parquet         id, member, fold, then the same, once `predict` has run; `<part>.parquet` of labelled parts
     fold-<k>/            curve.csv, tensorboard/, weights-<epoch>.safetensors, last.state (to resume)
 """
 

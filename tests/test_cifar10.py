@@ -69,7 +69,7 @@ def test_a_folder_of_no_class_and_a_file_that_is_no_image_are_named(drawn):
 
 
 def test_a_folder_of_another_layout_is_a_user_error(tmp_path):
-    with pytest.raises(UserError, match=r"there is no folder .*train; the data folder or \.zip should hold train/<class>/"):
+    with pytest.raises(UserError, match=r"there is no folder .*train; the data folder or \.zip should hold train/"):
         CIFAR10.read_train(tmp_path)
 
 

@@ -231,7 +231,7 @@ def test_predictions_of_a_run_have_one_row_an_image_and_member(world):
     succeed("aptos", "train", *words)
     out = succeed("aptos", "predict", *words)
     table = pd.read_parquet(re.search(r"in (\S+\.parquet)", out).group(1))
-    assert list(table) == ["id", "member", "p0", "p1", "p2", "p3", "p4"]
+    assert list(table) == ["id", "member", "fold", "p0", "p1", "p2", "p3", "p4"]
     assert len(table) == 12 * 2 * 2, "12 test images, 2 folds, 2 checkpoints each"
     assert table.filter(like="p").sum(axis=1).sub(1).abs().max() < 1e-5
 

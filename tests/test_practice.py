@@ -13,7 +13,6 @@ from kagglesdk.competitions.types.competition_api_service import ApiStartSubmiss
 
 from common.archive import unpack
 from common.errors import UserError
-from common.kaggle import download as downloads
 from common.kaggle.client import practice_client
 from common.kaggle.download import download
 from common.kaggle.practice import board
@@ -267,7 +266,7 @@ def test_links_and_broken_archives_are_refused(tmp_path):
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(url, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with pytest.raises(UserError, match=r"'tiny-challenge' from practice needs .* MB are free"):
         download(competition(), tmp_path / "data", practice_client(url))
     assert list((tmp_path / "data").iterdir()) == []
