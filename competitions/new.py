@@ -2,6 +2,7 @@
 
 import json
 import keyword
+import re
 import textwrap
 from dataclasses import fields
 from pathlib import Path
@@ -113,7 +114,7 @@ def new_competition(words: list[str]) -> None:
 
 def check_name(name: str) -> None:
     """Raises UserError where a competition cannot be called that."""
-    if not (name.isidentifier() and name.isascii() and name == name.lower()) or keyword.iskeyword(name):
+    if not re.fullmatch("[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"NAME: '{name}' is no name in lower case, digits and underscores that begins with a letter")
     if name in RESERVED or (HERE / f"{name}.py").exists():
         raise UserError(f"NAME: '{name}' means something else on the command line; choose another")
@@ -137,7 +138,7 @@ def texts(name: str, data: Path | None) -> dict[str, str]:
         "layout": type(layout).__name__,
         "images": as_code(layout),
         "labelled_test": labelled_test,
-        "data": " ".join((type(layout).__doc__ or "").split("\n\n")[0].split()),
+        "data": textwrap.fill(" ".join((type(layout).__doc__ or "").split("\n\n")[0].split()), WIDTH),
         "option": option_of(name, str(data or "")),
         "task": "multilabel" if several else "multiclass",
         "metric": "macro_f1" if several else "accuracy",
