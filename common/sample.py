@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import content_hash, read_json, write_json
 from common.progress import Progress
 
 MARK = ".sample-data.json"
@@ -20,7 +20,8 @@ Drawings = Sequence[tuple[str, Callable[[], np.ndarray]]]
 def write_sample(folder: Path, name: str, seed: int, drawings: Drawings, tables: Mapping[str, pd.DataFrame]) -> None:
     """Draw sample data into a temporary folder and rename it to `folder`, so that half of it is never taken for all.
 
-    A folder that already holds the sample data of this name and seed is left as it is.
+    A folder that already holds the same sample data is left as it is; that of another seed, or drawn by an earlier
+    version, is replaced.
 
     Args:
         drawings: (path below the folder, function that draws the image as uint8 (h, w, 3) in BGR).
@@ -30,25 +31,28 @@ def write_sample(folder: Path, name: str, seed: int, drawings: Drawings, tables:
         UserError: the folder holds something else, or cannot be written.
     """
     folder = Path(folder)
-    what = {"sample data": name, "seed": seed}
-    if _holds(folder, what):
+    contents = [[path for path, _ in drawings], {path: table.to_csv(index=False) for path, table in tables.items()}]
+    what = {"sample data": name, "seed": seed, "contents": content_hash(contents)}
+    if _mark(folder) == what:
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(folder.iterdir()) and _mark(folder).get("sample data") != name:
         raise UserError(f"{folder} is not empty and does not hold the sample data of {name}; choose another folder")
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         _fill(unfinished, name, drawings, tables)
         write_json(unfinished / MARK, what)
+        shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
     except OSError as error:
-        if not _holds(folder, what):  # another process may have drawn it meanwhile
+        if _mark(folder) != what:  # another process may have drawn it meanwhile
             raise UserError(f"cannot write {folder}: {error.strerror or error}; free some space") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _holds(folder: Path, what: dict) -> bool:
-    return (folder / MARK).is_file() and read_json(folder / MARK) == what
+def _mark(folder: Path) -> dict:
+    """What the folder says it holds; nothing where it is no sample data."""
+    return read_json(folder / MARK) if (folder / MARK).is_file() else {}
 
 
 def _fill(folder: Path, name: str, drawings: Drawings, tables: Mapping[str, pd.DataFrame]) -> None:

@@ -10,7 +10,7 @@ from common.archive import folders_in, unpacked
 from common.competition import Competition
 from common.data import Data, balanced_folds, fingerprint
 from common.errors import UserError
-from common.files import read_json, write_atomically, write_json
+from common.files import read_json, write_atomically, write_json, write_text
 from common.options import Options
 from common.recipe import Recipe
 from common.sample import MARK
@@ -193,8 +193,9 @@ def sample_source(competition: Competition) -> Source:
     truth = competition.make_sample(raw, 0)
     if competition.labelled_test or truth.empty:
         return Source(competition, raw, mark="sample data")
-    if not solution.is_file():
-        write_atomically(solution, lambda temporary: truth.to_csv(temporary, index=False))
+    wanted = truth.to_csv(index=False)
+    if not solution.is_file() or solution.read_text() != wanted:
+        write_text(solution, wanted)
     return Source(competition, raw, mark="sample data", solution=solution)
 
 
