@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 import common.neighbours
 from common.errors import UserError
-from common.models import build
+from common.models.build import build
 from common.models.pooling import GatedAttention
 from common.neighbours import nearest_labels
 from common.recipe import Recipe

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from common.errors import UserError
-from common.models import build
+from common.models.build import build
 from common.models.pooling import GeM
 from common.recipe import Recipe
 

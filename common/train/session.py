@@ -18,7 +18,7 @@ from common.duplicates import AT_MOST, duplicates, hashes
 from common.feed import Feed
 from common.files import write_atomically, write_json
 from common.labels import label_array, rarest_class
-from common.models import Network, build
+from common.models.build import Network, build
 from common.options import Options
 from common.outputs import (
     EMBEDDING,
