@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import CutMix, MixUp
 from common.errors import UserError
 from common.feed import Feed
 from common.files import write_atomically, write_text
-from common.models import Network
+from common.models.build import Network
 from common.outputs import Gallery
 from common.predict import predict_outputs
 from common.progress import Progress
