@@ -14,7 +14,7 @@ from torch import nn
 from common.errors import UserError, listing
 from common.models.folder import checked_file
 from common.models.pooling import GatedAttention, GeM
-from common.models.registry import source_of
+from common.models.registry import Source, source_of
 
 BRANCH, GALLERY = "metadata.", "gallery."
 """What a run's weights file holds beside the backbone: the branch for metadata, ArcFace's embeddings of images."""
@@ -113,27 +113,37 @@ def hub_weights(backbone: str) -> dict[str, torch.Tensor]:
     if folder:
         return read_weights(checked_file(Path(folder), backbone))
     try:
-        return _download(backbone)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        return download(backbone)
+    except UserError as error:
         raise UserError(
-            f"weights: ImageNet weights of {backbone} cannot be had ({reason}); give --weights FILE.safetensors or a "
-            f"folder filled by `python -m common.models fetch {backbone}`, or --weights none to start at random"
+            f"{error}; give --weights FILE.safetensors, a folder filled by `python -m common.models fetch {backbone}`, "
+            "or none to start at random"
         ) from error
 
 
-def _download(backbone: str) -> dict[str, torch.Tensor]:
+def download(backbone: str) -> dict[str, torch.Tensor]:
+    """`hub_weights`, from the libraries alone."""
     source = source_of(backbone)
-    if source.torchvision_weights:
-        import torchvision
+    try:
+        return _torchvision_weights(source) if source.torchvision_weights else _timm_weights(source)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise UserError(f"weights: ImageNet weights of {backbone} cannot be had ({reason})") from error
 
-        # Through the network, since DenseNet's file has older names than its constructor.
-        weights = torchvision.models.get_weight(source.weights)
-        return torchvision.models.get_model(backbone, weights=weights).state_dict()
+
+def _torchvision_weights(source: Source) -> dict[str, torch.Tensor]:
+    import torchvision
+
+    # Through the network, since DenseNet's file has older names than its constructor.
+    weights = torchvision.models.get_weight(source.weights)
+    return torchvision.models.get_model(source.constructor, weights=weights).state_dict()
+
+
+def _timm_weights(source: Source) -> dict[str, torch.Tensor]:
     import timm
 
     if not timm.get_pretrained_cfg(source.weights).has_weights:
-        raise UserError("timm has none of that name, and would start at random")  # it only warns
+        raise LookupError("timm has none, and would start at random")  # it only warns
     with _no_vain_retries():
         return timm.create_model(source.weights, pretrained=True).state_dict()
 
