@@ -13,6 +13,8 @@ VERBS = {
     "download": "fetch the raw data from the leaderboard's server",
     "prepare": "decode the raw images once into the cache that every run shares",
     "show-augment": "write a contact sheet of every augmentation policy at several strengths",
+    "embed": "write what the network makes of every image before its classifier, once, as parquet",
+    "probe": "train linear probes on these features over the recipe's grid: seconds, with intervals",
     "train": "train a recipe, or resume it, or find it finished",
     "predict": "predict the test set with a run: folds × checkpoints × test-time views",
     "blend": "average several runs into one that can be submitted",

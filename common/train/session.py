@@ -108,27 +108,13 @@ class Session:
         return torch.cat((targets, auxiliary_targets(beside, len(self.competition.auxiliary_classes))), dim=1)
 
     def training_feed(self, rows: np.ndarray) -> Feed:
-        recipe, size = self.recipe, self.recipe.input_size
-        return Feed(
-            self.cache,
-            rows,
-            size,
-            Policy(recipe.augment, recipe.strength, recipe.flips).transform(size),
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            workers=self.options.feed_workers(),
-            device=self.device,
-            shuffle=True,
-            drop_last=len(rows) >= recipe.batch_size,
-            weights=balancing(self.labels[rows], recipe.class_balance) if recipe.class_balance else None,
-        )
+        return training_feed(self.cache, rows, self.labels, self.recipe, self.options)
 
     @cached_property
     def embeddings(self) -> torch.Tensor:
         """float32 (rows of the table, D), on the device: of the network before it is trained, whatever the fold."""
-        network = self.network().to(self.device, memory_format=torch.channels_last)
         with self.evaluation_feed(np.arange(len(self.labels))) as feed:
-            return embed_rows(network, feed, f"embed {self.run.id}")
+            return embed_rows(self.network(), feed, f"embed {self.run.id}")
 
     def start(self, network: Network, fold: int, feed: Feed, targets: torch.Tensor) -> None:
         """The classifier that training starts from: as the recipe initializes it, then that of the linear probe."""
@@ -243,6 +229,24 @@ class Session:
             metrics["rule"] = fit_rule(self.recipe.decision, None, None, self.classes).to_dict()
         self.run.update(finished=now())
         write_json(self.run.folder / "metrics.json", metrics)
+
+
+def training_feed(cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, options: Options) -> Feed:
+    """The rows of a cache as the recipe trains on them: shuffled, varied, rare classes as often as it says."""
+    size = recipe.input_size
+    return Feed(
+        cache,
+        rows,
+        size,
+        Policy(recipe.augment, recipe.strength, recipe.flips).transform(size),
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        workers=options.feed_workers(),
+        device=options.torch_device(),
+        shuffle=True,
+        drop_last=len(rows) >= recipe.batch_size,
+        weights=balancing(labels[rows], recipe.class_balance) if recipe.class_balance else None,
+    )
 
 
 def balancing(labels: np.ndarray, exponent: float) -> np.ndarray:
