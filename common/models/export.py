@@ -1,6 +1,7 @@
 """A run's networks for other programs: safetensors, and ONNX from uint8 images to outputs."""
 
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -72,17 +73,19 @@ def write_onnx(network: Network, inputs: tuple[torch.Tensor, ...], file: Path) -
     differences = []
 
     def write(temporary: Path) -> None:
-        torch.onnx.export(
-            network,
-            inputs,
-            str(temporary),
-            input_names=list(NAMES[: len(inputs)]),
-            output_names=["outputs"],
-            opset_version=OPSET,
-            dynamic_shapes=({0: batch},) * len(inputs),
-            external_data=False,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's own, about torch's insides
+            torch.onnx.export(
+                network,
+                inputs,
+                str(temporary),
+                input_names=list(NAMES[: len(inputs)]),
+                output_names=["outputs"],
+                opset_version=OPSET,
+                dynamic_shapes=({0: batch},) * len(inputs),
+                external_data=False,
+                verbose=False,
+            )
         more = tuple(torch.cat((value, value.flip(0)[:1])) for value in inputs)
         differences.extend(difference(network, temporary, values) for values in (inputs, more))
         if not max(differences) <= LARGEST_DIFFERENCE:
