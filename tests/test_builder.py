@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from common.errors import UserError
 from common.models.build import build
 from common.models.pooling import GatedAttention, GeM
+from common.models.positions import resampled_state
 from common.recipe import Recipe
 from common.train.head import start_head
 from common.train.optim import learning_rate_at, optimizer_of, set_learning_rate
@@ -74,6 +75,17 @@ def test_a_small_transformer_reads_its_own_weights_at_another_size(tmp_path):
     save_file(build(VIT, 3).weights(), tmp_path / "w.safetensors")
     wider = build(VIT.with_fields(input_size=128, weights=str(tmp_path / "w.safetensors")), 3)
     assert wider(images(size=128)).shape == (2, 3)
+
+
+def test_the_attention_pooling_of_clips_resnets_is_resampled_too():
+    with torch.device("meta"):
+        at_224 = build(SMALL.with_fields(backbone="resnet50_clip", input_size=224), 3).backbone.state_dict()
+        network = build(SMALL.with_fields(backbone="resnet50_clip", input_size=128), 3)
+    state = {name: torch.rand(value.shape) if "pos" in name else value for name, value in at_224.items()}
+    ours = resampled_state(state, network.backbone)["head.pos_embed"]
+    assert ours.shape == network.backbone.head.pos_embed.shape == (17, 2048)
+    assert torch.equal(ours[0], state["head.pos_embed"][0])
+    assert network.embed(torch.empty(2, 3, 128, 128, device="meta")).shape == (2, 2048)
 
 
 def test_position_embeddings_of_no_square_grid_are_named(tmp_path):

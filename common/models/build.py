@@ -54,14 +54,17 @@ class Network(nn.Module):
         return self.backbone.get_submodule(self.head)
 
     def embed(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalized images (N, C, H, W) → what the classifier is given, (N, D): pooled features."""
-        given = []
-        hook = self.classifier.register_forward_pre_hook(lambda module, arguments: given.append(arguments[0]))
+        """Normalized images (N, C, H, W) → pooled features (N, D): the answer without the classifier.
+
+        In CLIP's ResNets it stands before the pooling, with which it may change places.
+        """
+        parent, _, leaf = self.head.rpartition(".")
+        owner, classifier = self.backbone.get_submodule(parent), self.classifier
+        setattr(owner, leaf, nn.Identity())
         try:
-            self.backbone(inputs)
+            return self.backbone(inputs)
         finally:
-            hook.remove()
-        return given[0]
+            setattr(owner, leaf, classifier)
 
     def forward(self, images: torch.Tensor, metadata: torch.Tensor | None = None) -> torch.Tensor:
         return self.answer(self.normalize(images), metadata)
