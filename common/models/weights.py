@@ -155,7 +155,7 @@ def _no_vain_retries() -> Iterator[None]:
 
     before = constants.HF_HUB_OFFLINE
     try:
-        if not getproxies():
+        if not {"https", "all"} & getproxies().keys():  # a proxy looks names up itself
             socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
     except OSError:
         constants.HF_HUB_OFFLINE = True
