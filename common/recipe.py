@@ -29,8 +29,8 @@ class Recipe:
     backbone: Annotated[str, Field(min_length=1)] = "resnet50"
     """A timm or torchvision model name."""
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
-    """'imagenet', 'none' (random), a .safetensors / .pth file, or a folder filled by `fetch`. Never replaced by something
-    else in silence."""
+    """'imagenet', 'none' (random), a .safetensors / .pth file, or a folder that `fetch` filled. Never replaced by
+    something else in silence."""
     pooling: Literal["avg", "gem", "avgmax", "attention"] = "avg"
     """Pooling before the classifier: average (in a transformer whatever its weights were made with), GeM with a learned
     exponent that starts at 3, average and maximum side by side, or gated attention; over the positions of a feature map
@@ -164,9 +164,7 @@ class Recipe:
         if self.probe_share:
             self._check_probe()
         if self.head_init == "prior" and self.loss == "arcface":
-            raise ValueError(
-                "head_init 'prior' needs classes or a grade, which loss 'arcface' does not have"
-            )
+            raise ValueError("head_init 'prior' needs classes or a grade, which loss 'arcface' does not have")
         if self.average == "weights" and self.checkpoints < 2:
             raise ValueError("average 'weights' needs two checkpoints or more")
         if self.metadata and (self.mixup or self.cutmix):
@@ -184,9 +182,7 @@ class Recipe:
 
     def _check_probe(self) -> None:
         if not 1 <= self.probe_epochs < self.epochs:
-            raise ValueError(
-                f"probe_share {self.probe_share:g} of {self.epochs} epochs leaves one part empty"
-            )
+            raise ValueError(f"probe_share {self.probe_share:g} of {self.epochs} epochs leaves one part empty")
         if self.metadata or self.loss == "arcface":
             what = "metadata" if self.metadata else "loss 'arcface'"
             raise ValueError(f"probe_share does not go with {what}: the probe is a classifier on the image alone")
