@@ -19,7 +19,7 @@ import tyro
 
 from common.augment import Policy
 from common.feed import Feed
-from common.models import build
+from common.models.build import build
 from common.options import Options
 from common.outputs import activate, targets_of
 from common.prepare import prepare

@@ -95,6 +95,10 @@ class Feed:
             self._keys.free.append(slot)
             yield images.permute(0, 3, 1, 2), self._on_device(torch.from_numpy(rows))
 
+    def rows_of(self, epoch: int) -> list[np.ndarray]:
+        """The rows of an epoch's batches, without the images: int64 (B,) each."""
+        return [rows for rows, _ in self._plan(epoch, first_step=0)]
+
     def close(self) -> None:
         """End the workers. A later epoch starts new ones."""
         iterator = getattr(self._loader, "_iterator", None)

@@ -15,7 +15,7 @@ from common.data import fingerprint, prepared
 from common.errors import UserError
 from common.feed import Feed
 from common.files import read_json, write_atomically
-from common.models import Network, build
+from common.models.build import Network, build
 from common.models.weights import read_weights
 from common.options import Options
 from common.outputs import activate, all_outputs_of

@@ -12,6 +12,7 @@ from common.errors import UserError, closest
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 REGRESSION_LOSSES = ("l1", "smooth_l1", "mse")
@@ -28,14 +29,22 @@ class Recipe:
     backbone: Annotated[str, Field(min_length=1)] = "resnet50"
     """A timm or torchvision model name."""
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
-    """'imagenet', 'none' (random), or a .safetensors / .pth file. Never replaced by something else in silence."""
+    """'imagenet', 'none' (random), a .safetensors / .pth file, or a folder that `fetch` filled. Never replaced by
+    something else in silence."""
     pooling: Literal["avg", "gem", "avgmax", "attention"] = "avg"
-    """Pooling before the classifier: average, GeM with a learned exponent that starts at 3, average and maximum side by
-    side, or gated attention over the positions."""
+    """Pooling before the classifier: average (in a transformer whatever its weights were made with), GeM with a learned
+    exponent that starts at 3, average and maximum side by side, or gated attention; over the positions of a feature map
+    or the patches of a transformer."""
     drop_rate: Fraction = 0.0
     """Dropout before the classifier."""
     drop_path: Fraction = 0.0
     """Stochastic depth, where the backbone has it."""
+    head_init: Literal["default", "zero", "prior"] = "default"
+    """First values of the classifier: the library's (or the weights file's), all outputs 0, or the class frequencies of
+    the training rows, which spares rare classes the first steps (regression: the mean grade)."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice rather than keep them, where the backbone can. Gradients are the same to rounding, but
+    statistics of batch normalization move twice a step: hence a field of the recipe."""
     metadata: bool = False
     """Add what is known beside the image (melanoma: age, sex and site), through a small network of its own."""
 
@@ -83,6 +92,15 @@ class Recipe:
     """Weight decay, on matrices and vectors alike."""
     decay_over_learning_rate: bool = False
     """Use weight_decay / learning_rate for AdamW, as the paper's code does."""
+    layer_decay: Share = 1.0
+    """Factor on the learning rate from each layer to the one below it; 1 trains all alike."""
+    probe_share: Fraction = 0.0
+    """Share of the epochs (a third in the paper) that trains the classifier alone, on the frozen network's view of the
+    images without augmentation, before all is trained for the others (LP-FT); 0 is off."""
+    probe_learning_rate: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1e-3,)
+    """Peak learning rates of the probe; of several, the best on the held-out rows counts."""
+    probe_weight_decay: Annotated[tuple[NotNegative, ...], Field(min_length=1)] = (0.0,)
+    """Weight decays of the probe, each tried with each learning rate."""
     schedule: Literal["cosine", "step", "onecycle", "constant"] = "cosine"
     """'step' divides by 10 at each of step_epochs; 'onecycle' rises for 30% of the steps and falls to nearly 0."""
     step_epochs: tuple[int, ...] = ()
@@ -143,6 +161,10 @@ class Recipe:
             raise ValueError(f"only_folds goes with split 'folds', not '{self.split}'")
         if self.color_order == "bgr" and self.channels < 3:
             raise ValueError(f"color_order 'bgr' needs three channels or more, not {self.channels}")
+        if self.probe_share:
+            self._check_probe()
+        if self.head_init == "prior" and self.loss == "arcface":
+            raise ValueError("head_init 'prior' needs classes or a grade, which loss 'arcface' does not have")
         if self.average == "weights" and self.checkpoints < 2:
             raise ValueError("average 'weights' needs two checkpoints or more")
         if self.metadata and (self.mixup or self.cutmix):
@@ -158,6 +180,15 @@ class Recipe:
         if self.regression and self.decision not in ("round", "thresholds", "prevalence"):
             raise ValueError(f"loss '{self.loss}' needs decision 'round', 'thresholds' or 'prevalence'")
 
+    def _check_probe(self) -> None:
+        if not 1 <= self.probe_epochs < self.epochs:
+            raise ValueError(f"probe_share {self.probe_share:g} of {self.epochs} epochs leaves one part empty")
+        if self.metadata or self.loss == "arcface":
+            what = "metadata" if self.metadata else "loss 'arcface'"
+            raise ValueError(f"probe_share does not go with {what}: the probe is a classifier on the image alone")
+        if self.split == "all" and len(self.probe_learning_rate) * len(self.probe_weight_decay) > 1:
+            raise ValueError("several probes are compared on held-out rows and split 'all' holds out none; name one")
+
     @model_validator(mode="wrap")
     @classmethod
     def _explained(cls, values, validate):
@@ -170,6 +201,15 @@ class Recipe:
     def regression(self) -> bool:
         """One output that estimates the grade, in place of one logit a class."""
         return self.loss in REGRESSION_LOSSES
+
+    @property
+    def probe_epochs(self) -> int:
+        """Epochs that the linear probe takes of the whole."""
+        return round(self.probe_share * self.epochs)
+
+    def end_to_end(self) -> "Recipe":
+        """What is done after the probe, with the schedule over the epochs that are left."""
+        return self.with_fields(epochs=self.epochs - self.probe_epochs, probe_share=0.0) if self.probe_share else self
 
     def with_fields(self, **fields: Any) -> "Recipe":
         """A copy with some fields replaced.

@@ -25,6 +25,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import content_hash, read_json, sha256_of_file, write_json
+from common.models.folder import chosen_file
 from common.recipe import Recipe, recipe_from_dict
 
 PACKAGES = (
@@ -93,8 +94,8 @@ class Run:
 def identity(competition: str, recipe: Recipe, fingerprint: str) -> str:
     """12 hex digits: the same question, answered the same way, on the same data. Weights count by their content."""
     weights = recipe.weights
-    if weights not in ("imagenet", "none") and Path(weights).is_file():
-        weights = sha256_of_file(Path(weights))
+    if weights not in ("imagenet", "none") and (file := chosen_file(weights, recipe.backbone)).is_file():
+        weights = sha256_of_file(file)
     return content_hash([competition, recipe.identity(), weights, fingerprint])
 
 

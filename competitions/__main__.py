@@ -3,19 +3,18 @@
 Parses, then hands over to `competitions.verbs`. Heavy imports wait until a verb runs, so that help is instant.
 """
 
-import errno
 import sys
 
+from common import command
 from common.errors import UserError, closest
 from competitions import load, names
-
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENOTDIR)
-"""What the system refuses and a user can mend, wherever it happens."""
 
 VERBS = {
     "download": "fetch the raw data from the leaderboard's server",
     "prepare": "decode the raw images once into the cache that every run shares",
     "show-augment": "write a contact sheet of every augmentation policy at several strengths",
+    "embed": "write what the network makes of every image before its classifier, once, as parquet",
+    "probe": "train linear probes on these features over the recipe's grid: seconds, with intervals",
     "train": "train a recipe, or resume it, or find it finished",
     "predict": "predict the test set with a run: folds × checkpoints × test-time views",
     "blend": "average several runs into one that can be submitted",
@@ -66,24 +65,7 @@ def main(arguments: list[str]) -> None:
 
 def run(arguments: list[str]) -> int:
     """`main` with an exit code: 2 and one line for what a user can mend, 130 when interrupted."""
-    try:
-        main(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 141
-    except OSError as error:
-        if error.errno not in DISK_TROUBLE:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror}{where}; what was done is kept, and the same command continues", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command continues", file=sys.stderr)
-        return 130
-    return 0
+    return command.run(main, arguments)
 
 
 if __name__ == "__main__":

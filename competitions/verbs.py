@@ -11,6 +11,7 @@ import tyro
 from common.competition import Competition
 from common.errors import UserError
 from common.options import Options
+from common.recipe import Recipe
 from common.run import Run, all_runs, find_run
 from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
 from competitions.leaderboards import choose_leaderboard, leaderboard_client, take_leaderboard
@@ -76,6 +77,33 @@ def predict(competition: Competition, words: list[str]) -> None:
     print(f"{raw.prefix}run {run.id}: {table['id'].nunique():,} test images predicted in {run.folder / 'test.parquet'}")
     for line in score_parts(competition, run, raw.raw, options):
         print(f"{raw.prefix}{line}")
+
+
+def embed(competition: Competition, words: list[str]) -> None:
+    recipe, options, _ = parse_recipe(competition, "embed", words)
+    raw = source(competition, options)
+    print(f"{raw.prefix}features of {recipe.backbone} at {recipe.input_size} px: {_embedded(recipe, raw, options)}")
+
+
+def probe(competition: Competition, words: list[str]) -> None:
+    from common.files import write_text
+    from common.train.probes import probe_grid
+
+    recipe, options, _ = parse_recipe(competition, "probe", words)
+    raw = source(competition, options)
+    folder = _embedded(recipe, raw, options)
+    table = probe_grid(competition, recipe, pd.read_parquet(folder / "train.parquet"), options)
+    write_text(folder / "probes.csv", table.to_csv(index=False))
+    print(f"{raw.prefix}{competition.metric} of linear probes on {recipe.backbone}, {recipe.epochs} epochs")
+    print(table.to_string(index=False, float_format="{:.4g}".format))
+    print(f"written to {folder / 'probes.csv'}")
+
+
+def _embedded(recipe: Recipe, raw: Source, options: Options) -> Path:
+    from common.embed import embedded
+
+    test = raw.test() if raw.has_test else None
+    return embedded(raw.competition, recipe, raw.data(recipe, options).table, test, options)
 
 
 @dataclass(frozen=True)

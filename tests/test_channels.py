@@ -14,7 +14,7 @@ from common.data import prepared, read_data
 from common.decode import Decoders
 from common.errors import UserError
 from common.images import BadImage
-from common.models import build
+from common.models.build import build
 from common.models.channels import adapt_first_layer, adapted_state, first_layers
 from common.options import Options
 from common.predict import members_of, predict_test

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 import common.neighbours
 from common.errors import UserError
-from common.models import build
+from common.models.build import build
 from common.models.pooling import GatedAttention
 from common.neighbours import nearest_labels
 from common.recipe import Recipe
@@ -98,7 +98,7 @@ def test_a_network_whose_channels_come_last_is_pooled_over_its_positions(pooling
 
 
 @pytest.mark.parametrize("pooling", ["avgmax", "attention"])
-@pytest.mark.parametrize("backbone", ["test_vit", "shufflenet_v2_x0_5"])
+@pytest.mark.parametrize("backbone", ["test_vit_relpos", "shufflenet_v2_x0_5"])
 def test_a_network_without_a_pooling_to_replace_is_refused_by_name(backbone, pooling):
     with pytest.raises(UserError, match=rf"pooling '{pooling}': {backbone} .*--pooling avg"):
         build(SMALL.with_fields(backbone=backbone, pooling=pooling, input_size=160), 2)

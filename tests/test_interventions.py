@@ -14,7 +14,7 @@ from common.data import read_data
 from common.ensemble import blend_runs
 from common.errors import UserError
 from common.feed import Feed
-from common.models import build
+from common.models.build import build
 from common.options import Options
 from common.outputs import EMBEDDING, auxiliary_targets, targets_of_predictions
 from common.predict import from_table, predict_test

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from common.errors import UserError
-from common.models import build
+from common.models.build import build
 from common.models.pooling import GeM
 from common.recipe import Recipe
 
@@ -79,7 +79,7 @@ def test_gem_replaces_the_pooling_and_its_exponent_is_learned(backbone):
 
 def test_gem_where_there_is_nothing_to_replace_is_an_error():
     with pytest.raises(UserError, match="pooling 'gem'"):
-        build(SMALL.with_fields(backbone="test_vit", pooling="gem", input_size=160), 2)
+        build(SMALL.with_fields(backbone="shufflenet_v2_x0_5", pooling="gem"), 2)
 
 
 def test_a_file_round_trips_and_another_classifier_starts_fresh(tmp_path):

@@ -1,5 +1,1 @@
-"""Networks: backbones of timm and torchvision by name, with the head, pooling and weights that a recipe asks for."""
-
-from common.models.build import Network, build
-
-__all__ = ["Network", "build"]
+"""Networks: the zoo of backbones as a table (`zoo`), their weights (`weights`), and one builder for all (`build`)."""

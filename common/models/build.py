@@ -3,11 +3,13 @@
 import torch
 from torch import nn
 
-from common.errors import UserError, closest
+from common.errors import UserError
 from common.models.channels import adapted_state, extended, widen_first_layer
 from common.models.metadata import metadata_branch
-from common.models.pooling import replace_pooling, widened_state
-from common.models.weights import BRANCH, GALLERY, hub_weights, load_branch, load_weights, read_weights, split
+from common.models.pooling import pool_tokens, replace_pooling, widened_state
+from common.models.positions import resampled_state
+from common.models.registry import source_of
+from common.models.weights import BRANCH, GALLERY, find_weights, load_branch, load_weights, split
 from common.recipe import Recipe
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -18,12 +20,15 @@ class Network(nn.Module):
 
     `forward` takes uint8 images (N, C, H, W), three channels being RGB, and returns outputs (N, K) before any
     activation. `normalize` and `answer` are apart so that mixup and test-time views can act on normalized images.
+    `head` is the name of the classifier in the backbone.
     """
 
-    def __init__(self, backbone: nn.Module, mean, std, bgr: bool = False, metadata: nn.Module | None = None) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: str, mean, std, bgr: bool = False, metadata: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.backbone, self.metadata = backbone, metadata
-        self.bgr = bgr
+        self.head, self.bgr = head, bgr
         scale = 255.0 * torch.tensor(std).view(1, -1, 1, 1)
         shift = torch.tensor(mean).view(1, -1, 1, 1) * 255.0
         self.register_buffer("scale", 1.0 / scale, persistent=False)
@@ -44,6 +49,23 @@ class Network(nn.Module):
         outputs = self.backbone(inputs)
         return outputs if self.metadata is None else outputs + self.metadata(metadata)
 
+    @property
+    def classifier(self) -> nn.Linear:
+        return self.backbone.get_submodule(self.head)
+
+    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Normalized images (N, C, H, W) → pooled features (N, D): the answer without the classifier.
+
+        In CLIP's ResNets it stands before the pooling, with which it may change places.
+        """
+        parent, _, leaf = self.head.rpartition(".")
+        owner, classifier = self.backbone.get_submodule(parent), self.classifier
+        setattr(owner, leaf, nn.Identity())
+        try:
+            return self.backbone(inputs)
+        finally:
+            setattr(owner, leaf, classifier)
+
     def forward(self, images: torch.Tensor, metadata: torch.Tensor | None = None) -> torch.Tensor:
         return self.answer(self.normalize(images), metadata)
 
@@ -62,52 +84,42 @@ class Network(nn.Module):
         self.backbone.load_state_dict(backbone)
 
 
-def library_of(backbone: str) -> str:
-    """'timm' or 'torchvision': the one that has this name (timm where both do; their layouts agree on those names).
-
-    Raises:
-        UserError: neither has it.
-    """
-    import timm
-    import torchvision
-
-    if timm.is_model(backbone):
-        return "timm"
-    known = torchvision.models.list_models(module=torchvision.models)
-    if backbone in known:
-        return "torchvision"
-    raise UserError(
-        f"backbone: no '{backbone}' in timm or torchvision{closest(backbone, [*known, *timm.list_models()])}"
-    )
-
-
 def build(recipe: Recipe, outputs: int, weights: bool = True, metadata: int = 0) -> Network:
     """The recipe's network with `outputs` outputs; `weights=False` where a run's own weights follow.
 
-    Weights made for three channels are adapted to the recipe's number, their mean and standard deviation extended. With
-    `metadata` columns beside the image, the network has a branch for them, fresh unless the weights have one that fits.
+    Weights made for three channels are adapted to the recipe's number, their mean and standard deviation extended;
+    position embeddings made at another input size are resampled. With `metadata` columns beside the image, the network
+    has a branch for them, fresh unless the weights have one that fits.
 
     Raises:
         UserError: the backbone does not exist, has no pooling to replace, or its weights cannot be had or do not fit.
     """
-    library = library_of(recipe.backbone)
-    make = _timm if library == "timm" else _torchvision
+    make = _timm if source_of(recipe.backbone).library == "timm" else _torchvision
     backbone, head, old_head, mean, std = make(recipe, outputs)
+    if recipe.gradient_checkpointing:
+        checkpoint_gradients(backbone, recipe.backbone)
     branch = metadata_branch(metadata, outputs) if metadata else None
     if weights and recipe.weights != "none":
-        hub = recipe.weights == "imagenet"
-        state = hub_weights(library, recipe.backbone) if hub else read_weights(recipe.weights)
-        state, _ = split(state, GALLERY)
+        state, _ = split(find_weights(recipe.weights, recipe.backbone), GALLERY)
         state, of_branch = split(state, BRANCH)
         load_branch(branch, of_branch)
         state = adapted_state(state, backbone, recipe.channels)
         if recipe.pooling == "avgmax":
             state = widened_state(state, backbone)
+        state = resampled_state(state, backbone)
         load_weights(backbone, state, head, old_head, recipe.weights)
     if recipe.normalization == "imagenet":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     mean, std = extended(mean, recipe.channels), extended(std, recipe.channels)
-    return Network(backbone, mean, std, bgr=recipe.color_order == "bgr", metadata=branch)
+    return Network(backbone, head, mean, std, bgr=recipe.color_order == "bgr", metadata=branch)
+
+
+def checkpoint_gradients(model: nn.Module, backbone: str) -> None:
+    """Raises UserError where the network cannot."""
+    try:
+        model.set_grad_checkpointing()
+    except (AttributeError, AssertionError) as error:
+        raise UserError(f"gradient_checkpointing: {backbone} has none; use --gradient-checkpointing False") from error
 
 
 def _timm(recipe: Recipe, outputs: int):
@@ -116,7 +128,8 @@ def _timm(recipe: Recipe, outputs: int):
     options = {"num_classes": outputs, "in_chans": recipe.channels, "drop_rate": recipe.drop_rate}
     if recipe.drop_path:
         options["drop_path_rate"] = recipe.drop_path
-    if recipe.pooling == "avgmax":
+    tokens = _is_transformer(recipe.backbone)
+    if recipe.pooling == "avgmax" and not tokens:
         options["global_pool"] = "catavgmax"
     try:
         model = timm.create_model(recipe.backbone, **options, **_input_size(recipe))
@@ -126,11 +139,22 @@ def _timm(recipe: Recipe, outputs: int):
         if recipe.pooling != "avgmax":
             raise
         raise UserError(f"pooling 'avgmax': {recipe.backbone} refuses it ({error}); use --pooling avg") from error
-    if recipe.pooling in ("gem", "attention"):
-        replace_pooling(model, recipe.pooling, timm.layers.SelectAdaptivePool2d, model.num_features, recipe.backbone)
     config = model.pretrained_cfg
     head = config["classifier"]
+    if not isinstance(head, str):
+        raise UserError(f"backbone {recipe.backbone} has {len(head)} classifiers, and one is to be replaced")
+    if recipe.pooling != "avg" and tokens:
+        pool_tokens(model, recipe.pooling, recipe.backbone)
+    elif recipe.pooling in ("gem", "attention"):
+        replace_pooling(model, recipe.pooling, timm.layers.SelectAdaptivePool2d, model.num_features, recipe.backbone)
     return model, head, head, config["mean"], config["std"]
+
+
+def _is_transformer(backbone: str) -> bool:
+    """Whether it is a plain transformer of timm, whose patches are pooled as a sequence."""
+    import timm
+
+    return timm.models.is_model_in_modules(backbone, ("vision_transformer", "deit", "eva"))
 
 
 def _input_size(recipe: Recipe) -> dict:

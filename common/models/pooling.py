@@ -56,14 +56,55 @@ class GatedAttention(nn.Module):
         return pooled.flatten(1) if self.flatten else pooled
 
 
+class OverTokens(nn.Module):
+    """A pooling of feature maps over a transformer's patches: tokens (N, L, C), of which the first `prefix` are not
+    patches, → (N, C), or (N, 2 C) for average and maximum.
+
+    Tokens are signed, and GeM sees their positive part alone.
+    """
+
+    def __init__(self, pooling: nn.Module, prefix: int) -> None:
+        super().__init__()
+        self.pooling, self.prefix = pooling, prefix
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.pooling(tokens[:, self.prefix :].transpose(1, 2).unsqueeze(-1))
+
+
+def pool_tokens(model: nn.Module, pooling: str, backbone: str) -> None:
+    """Put `pooling` over the patches of a transformer of timm, in place of its class token or average.
+
+    Raises:
+        UserError: its weights come with an attention pooling of their own, or a normalization behind the pooling that
+            does not take twice the width.
+    """
+    if model.attn_pool is not None:
+        raise UserError(f"pooling '{pooling}': {backbone} was made with an attention pooling; use --pooling avg")
+    if pooling == "avgmax" and not isinstance(model.fc_norm, nn.Identity):
+        raise UserError(f"pooling 'avgmax': {backbone} normalizes what it pooled, of one width; use --pooling avg")
+    model.attn_pool = OverTokens(pooling_of(pooling, model.embed_dim), model.num_prefix_tokens)
+    model.pool_include_prefix = True  # timm's networks differ in what they hand over; this one takes all tokens
+    if pooling == "avgmax":
+        model.head = nn.Linear(2 * model.head.in_features, model.head.out_features)
+
+
+def pooling_of(name: str, channels: int, flatten: bool = True) -> nn.Module:
+    """(N, channels, H, W) → (N, channels), or twice that for 'avgmax'; with H = W = 1 kept unless `flatten`."""
+    from timm.layers import SelectAdaptivePool2d
+
+    if name == "gem":
+        return GeM(flatten=flatten)
+    if name == "attention":
+        return GatedAttention(channels, flatten=flatten)
+    return SelectAdaptivePool2d(pool_type="catavgmax", flatten=flatten)
+
+
 def replace_pooling(model: nn.Module, pooling: str, kind: type, channels: int, backbone: str) -> None:
     """Put `pooling` where the one average pooling to a single position stands, a module of `kind` on `channels`.
 
     Raises:
         UserError: there is none, or more than one.
     """
-    from timm.layers import SelectAdaptivePool2d
-
     found = [
         (name, module)
         for name, module in model.named_modules()
@@ -78,11 +119,7 @@ def replace_pooling(model: nn.Module, pooling: str, kind: type, channels: int, b
     # timm's fast pooling, that of networks whose channels come last, flattens by itself and names its dimensions.
     inner = getattr(old, "pool", old)
     flatten = isinstance(getattr(old, "flatten", None), nn.Flatten) or getattr(inner, "flatten", False)
-    new = {
-        "gem": lambda: GeM(flatten=flatten),
-        "attention": lambda: GatedAttention(channels, flatten=flatten),
-        "avgmax": lambda: SelectAdaptivePool2d(pool_type="catavgmax", flatten=flatten),
-    }[pooling]()
+    new = pooling_of(pooling, channels, flatten)
     if getattr(inner, "dim", (2, 3)) == (1, 2):
         new = nn.Sequential(Permute([0, 3, 1, 2]), new)
     setattr(model.get_submodule(parent), leaf, new)

@@ -1,12 +1,20 @@
 """Pre-trained weights, mapped by name and shape. What was asked for is what is loaded, or the command stops."""
 
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import nn
 
 from common.errors import UserError, listing
+from common.models.folder import checked_file
 from common.models.pooling import GatedAttention, GeM
+from common.models.registry import Source, source_of
 
 BRANCH, GALLERY = "metadata.", "gallery."
 """What a run's weights file holds beside the backbone: the branch for metadata, ArcFace's embeddings of images."""
@@ -80,24 +88,78 @@ def load_branch(branch: nn.Module | None, state: dict[str, torch.Tensor]) -> Non
         branch.load_state_dict(state)
 
 
-def hub_weights(library: str, backbone: str) -> dict[str, torch.Tensor]:
-    """The ImageNet weights from the hub or its cache: timm's default tag, or torchvision's first (V1) weights.
+def find_weights(weights: str, backbone: str) -> dict[str, torch.Tensor]:
+    """The state dict that a recipe asks for: 'imagenet' is `hub_weights`; else a file, or a folder that holds the
+    backbone's (see `common.models.folder`).
+
+    Raises:
+        UserError: as `hub_weights`, `read_weights` and `checked_file`.
+    """
+    if weights == "imagenet":
+        return hub_weights(backbone)
+    folder = Path(weights).is_dir()
+    return read_weights(checked_file(Path(weights), backbone) if folder else Path(weights))
+
+
+def hub_weights(backbone: str) -> dict[str, torch.Tensor]:
+    """The weights that a name stands for: those of the zoo for its names, timm's default or the tag given (`name.tag`)
+    for other networks of timm, torchvision's first (V1) for its own. From the folder WEIGHTS_DIR of the environment
+    where that is set, else from the libraries' caches or the network.
 
     Raises:
         UserError: there are none, or they cannot be had (no network and no cache).
     """
+    folder = os.environ.get("WEIGHTS_DIR")
+    if folder:
+        return read_weights(checked_file(Path(folder), backbone))
     try:
-        if library == "timm":
-            import timm
+        return download(backbone)
+    except UserError as error:
+        raise UserError(
+            f"{error}; give --weights FILE.safetensors, a folder filled by `python -m common.models fetch {backbone}`, "
+            "or none to start at random"
+        ) from error
 
-            return timm.create_model(backbone, pretrained=True).state_dict()
-        import torchvision
 
-        enum = torchvision.models.get_model_weights(backbone)
-        return enum["IMAGENET1K_V1"].get_state_dict(progress=True, check_hash=True)
+def download(backbone: str) -> dict[str, torch.Tensor]:
+    """`hub_weights`, from the libraries alone."""
+    source = source_of(backbone)
+    try:
+        return _torchvision_weights(source) if source.torchvision_weights else _timm_weights(source)
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"weights: ImageNet weights of {backbone} cannot be had ({reason}); give --weights FILE.safetensors, "
-            "or --weights none to start at random"
-        ) from error
+        raise UserError(f"weights: ImageNet weights of {backbone} cannot be had ({reason})") from error
+
+
+def _torchvision_weights(source: Source) -> dict[str, torch.Tensor]:
+    import torchvision
+
+    # Through the network, since DenseNet's file has older names than its constructor.
+    weights = torchvision.models.get_weight(source.weights)
+    return torchvision.models.get_model(source.constructor, weights=weights).state_dict()
+
+
+def _timm_weights(source: Source) -> dict[str, torch.Tensor]:
+    import timm
+
+    if not timm.get_pretrained_cfg(source.weights).has_weights:
+        raise LookupError("timm has none, and would start at random")  # it only warns
+    with _no_vain_retries():
+        return timm.create_model(source.weights, pretrained=True).state_dict()
+
+
+@contextmanager
+def _no_vain_retries() -> Iterator[None]:
+    """Where the hub's name cannot even be looked up, only its cache is tried: it would retry for most of a minute."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    try:
+        if not {"https", "all"} & getproxies().keys():  # a proxy looks names up itself
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before

@@ -21,13 +21,13 @@ from torchvision.transforms.v2 import CutMix, MixUp
 from common.errors import UserError
 from common.feed import Feed
 from common.files import write_atomically, write_text
-from common.models import Network
+from common.models.build import Network
 from common.outputs import Gallery
 from common.predict import predict_outputs
 from common.progress import Progress
 from common.recipe import Recipe
 from common.train.checkpoint import load_state, save_state
-from common.train.optim import learning_rate_at, optimizer_of
+from common.train.optim import learning_rate_at, optimizer_of, set_learning_rate
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:
@@ -125,8 +125,7 @@ class Fold:
         """One optimizer step on uint8 images (n, channels, H, W) and the rows of their targets (n,)."""
         torch.manual_seed(step_seed(self.recipe.seed, self.epoch, self.step))
         global_step = self.epoch * self.train_feed.steps_per_epoch + self.step
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(global_step)
+        set_learning_rate(self.optimizer, self.learning_rate(global_step))
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             inputs, targets = self.network.normalize(images), self.targets[rows]
             beside = None if self.metadata is None else self.metadata[rows]

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from common.feed import Feed
-from common.models import Network
+from common.models.build import Network
 from common.outputs import EMBEDDING, Gallery
 from common.predict import predict_outputs
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from common.competition import Competition
-from common.models import Network
+from common.models.build import Network
 from common.outputs import outputs_of
 from common.recipe import Recipe
 from common.train.arcface import ArcFace

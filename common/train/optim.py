@@ -5,21 +5,46 @@ import math
 from collections.abc import Callable
 
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
+from common.errors import UserError
 from common.recipe import Recipe
 
 
 def optimizer_of(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum 0.9; fused, so that a step is one pass over the weights."""
+    """AdamW, or SGD with Nesterov momentum 0.9; fused, so that a step is one pass over the weights.
+
+    Raises:
+        UserError: layer_decay, and the network does not say what its layers are.
+    """
     decay = recipe.weight_decay
+    if recipe.optimizer == "adamw" and recipe.decay_over_learning_rate:
+        decay /= recipe.learning_rate
+    weights = network.parameters() if recipe.layer_decay == 1 else by_layer(network, recipe, decay)
     if recipe.optimizer == "adamw":
-        if recipe.decay_over_learning_rate:
-            decay /= recipe.learning_rate
-        return torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=decay, fused=True)
+        return torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=decay, fused=True)
     return torch.optim.SGD(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=decay, momentum=0.9, nesterov=True, fused=True
+        weights, lr=recipe.learning_rate, weight_decay=decay, momentum=0.9, nesterov=True, fused=True
     )
+
+
+def by_layer(network: nn.Module, recipe: Recipe, decay: float) -> list[dict]:
+    """Parameter groups with an `lr_scale`: layer_decay to the power of a layer's distance from the classifier (Clark et
+    al. 2020; BEiT, Bao et al. 2022). What is not the backbone's has 1."""
+    if not hasattr(network.backbone, "group_matcher"):
+        raise UserError(f"layer_decay: {recipe.backbone} does not tell its layers apart; use --layer-decay 1")
+    groups = param_groups_layer_decay(
+        network.backbone, weight_decay=decay, weight_decay_exclude_1d=False, layer_decay=recipe.layer_decay
+    )
+    beside = [value for name, value in network.named_parameters() if not name.startswith("backbone.")]
+    return groups + ([{"params": beside, "lr_scale": 1.0}] if beside else [])
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """`rate` for every group, times its own `lr_scale`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)
 
 
 def learning_rate_at(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:

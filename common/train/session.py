@@ -3,22 +3,25 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import save_file
 
 from common.augment import Policy
 from common.competition import Competition
 from common.data import Data, prepared
 from common.decide import fit_rule
 from common.duplicates import AT_MOST, duplicates, hashes
+from common.embed import embed_rows
 from common.feed import Feed
-from common.files import write_atomically, write_json
+from common.files import write_atomically, write_json, write_text
 from common.labels import label_array, rarest_class
-from common.models import Network, build
+from common.models.build import Network, build
+from common.models.weights import read_weights
 from common.options import Options
 from common.outputs import (
     EMBEDDING,
@@ -36,7 +39,9 @@ from common.train.arcface import ArcFace
 from common.train.average import average_weights
 from common.train.fold import Fold
 from common.train.gallery import gallery_of, identities
+from common.train.head import start_head
 from common.train.objective import objective
+from common.train.probe import best_head, grid
 from common.train.score import epoch_score, score_out_of_fold
 
 
@@ -103,20 +108,47 @@ class Session:
         return torch.cat((targets, auxiliary_targets(beside, len(self.competition.auxiliary_classes))), dim=1)
 
     def training_feed(self, rows: np.ndarray) -> Feed:
-        recipe, size = self.recipe, self.recipe.input_size
-        return Feed(
-            self.cache,
-            rows,
-            size,
-            Policy(recipe.augment, recipe.strength, recipe.flips).transform(size),
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            workers=self.options.feed_workers(),
-            device=self.device,
-            shuffle=True,
-            drop_last=len(rows) >= recipe.batch_size,
-            weights=balancing(self.labels[rows], recipe.class_balance) if recipe.class_balance else None,
+        return training_feed(self.cache, rows, self.labels, self.recipe, self.options)
+
+    @cached_property
+    def embeddings(self) -> torch.Tensor:
+        """float32 (rows of the table, D), on the device: of the network before it is trained, whatever the fold."""
+        with self.evaluation_feed(np.arange(len(self.labels))) as feed:
+            return embed_rows(self.network(), feed, f"embed {self.run.id}")
+
+    def start(self, network: Network, fold: int, feed: Feed, targets: torch.Tensor) -> None:
+        """The classifier that training starts from: as the recipe initializes it, then that of the linear probe."""
+        mean = np.average(targets[feed.rows].numpy(), axis=0, weights=feed.weights)
+        start_head(network, self.recipe, torch.from_numpy(mean).float(), len(feed.rows))
+        if self.recipe.probe_share:
+            file = self.fold_folder(fold) / "probe.safetensors"
+            if not file.is_file():
+                self.probe(network, fold, feed, targets, file)
+            network.classifier.load_state_dict(read_weights(file))
+
+    def probe(self, network: Network, fold: int, feed: Feed, targets: torch.Tensor, file: Path) -> None:
+        """Writes the best linear probe of a fold to `file`, and the scores of all to `probe.csv` beside it."""
+        rows = self.data.valid_rows(fold)
+
+        def score(outputs: torch.Tensor) -> float:
+            values = self.activated(outputs[rows], gallery={}).cpu().numpy()
+            return epoch_score(self.competition, self.labels[rows], values)
+
+        head, table = best_head(
+            network.classifier.to(self.device),
+            self.embeddings,
+            targets.to(self.device),
+            feed,
+            grid(self.recipe, self.recipe.probe_epochs),
+            objective(network, self.recipe, self.competition),
+            score if len(rows) else None,
         )
+        write_text(file.with_suffix(".csv"), table.to_csv(index=False))
+        write_atomically(file, lambda temporary: save_file(head.state_dict(), temporary))
+
+    def activated(self, outputs: torch.Tensor, gallery: Gallery) -> torch.Tensor:
+        """Outputs → predictions; see `common.outputs`."""
+        return activate(outputs, self.recipe, self.competition.task, self.classes, gallery)
 
     def evaluation_feed(self, rows: np.ndarray) -> Feed:
         return evaluation_feed(self.cache, rows, self.recipe, self.options)
@@ -129,21 +161,22 @@ class Session:
         folder.mkdir(exist_ok=True)
         train_rows, rows = self.data.train_rows(fold), self.data.valid_rows(fold)
         say(f"run {self.run.id} {folder.name}: {len(train_rows):,} images to train on, {len(rows):,} held out")
-        network = self.network()
+        network, targets = self.network(), self.targets(fold)
         with (
             self.training_feed(train_rows) as feed,
             self.evaluation_feed(rows) as valid,
             self.remembering(train_rows) as remember,
         ):
+            self.start(network, fold, feed, targets)
             worker = Fold(
                 network,
-                self.recipe,
+                self.recipe.end_to_end(),
                 feed,
-                self.targets(fold),
+                targets,
                 folder,
                 self.device,
                 objective(network, self.recipe, self.competition),
-                partial(activate, recipe=self.recipe, task=self.competition.task, classes=self.classes),
+                self.activated,
                 valid if len(rows) else None,
                 partial(epoch_score, self.competition, self.labels[rows]),
                 self.metadata,
@@ -196,6 +229,24 @@ class Session:
             metrics["rule"] = fit_rule(self.recipe.decision, None, None, self.classes).to_dict()
         self.run.update(finished=now())
         write_json(self.run.folder / "metrics.json", metrics)
+
+
+def training_feed(cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, options: Options) -> Feed:
+    """The rows of a cache as the recipe trains on them: shuffled, varied, rare classes as often as it says."""
+    size = recipe.input_size
+    return Feed(
+        cache,
+        rows,
+        size,
+        Policy(recipe.augment, recipe.strength, recipe.flips).transform(size),
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        workers=options.feed_workers(),
+        device=options.torch_device(),
+        shuffle=True,
+        drop_last=len(rows) >= recipe.batch_size,
+        weights=balancing(labels[rows], recipe.class_balance) if recipe.class_balance else None,
+    )
 
 
 def balancing(labels: np.ndarray, exponent: float) -> np.ndarray:

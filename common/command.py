@@ -1,0 +1,104 @@
+"""What every command line here shares: words become a dataclass, a mistake becomes one line and exit code 2."""
+
+import contextlib
+import errno
+import io
+import re
+import sys
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import is_dataclass
+from itertools import pairwise
+from typing import TypeVar, get_type_hints
+
+import tyro
+
+from common.errors import UserError, closest
+
+T = TypeVar("T")
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENOTDIR)
+"""What the system refuses and a user can mend, wherever it happens."""
+
+
+def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
+    """`main` with an exit code: 2 and one line for what a user can mend, 130 when interrupted."""
+    try:
+        main(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except OSError as error:
+        if error.errno not in DISK_TROUBLE:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror}{where}; what was done is kept, and the same command continues", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse(kind: type[T], words: list[str], program: str, default: T | None = None) -> T:
+    """A dataclass from command-line words; `--help` prints and exits.
+
+    Raises:
+        UserError: tyro's complaint in one line.
+    """
+    known = dict(fields_of(kind))
+    switches = {name for name, type_ in known.items() if type_ is bool}
+    words = [part for word, following in pairwise([*words, ""]) for part in spelled_out(word, following, switches)]
+    complaint = io.StringIO()
+    settings = (tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes)
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, args=words, prog=program, default=default, config=settings)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(one_line(complaint.getvalue(), known)) from None
+
+
+def fields_of(kind: type) -> Iterator[tuple[str, type]]:
+    """Name and type of every field of a dataclass, those of nested ones in their place: what its words may name."""
+    for name, type_ in get_type_hints(kind).items():
+        if is_dataclass(type_):
+            yield from fields_of(type_)
+        else:
+            yield name, type_
+
+
+def spelled_out(word: str, following: str, switches: Container[str]) -> list[str]:
+    """A switch alone, `--again`, means `--again True`."""
+    alone = word.removeprefix("--").replace("-", "_") in switches and following.lower() not in ("true", "false")
+    return [word, "True"] if word.startswith("--") and alone else [word]
+
+
+def one_line(box: str, known: Iterable[str]) -> str:
+    """The first part of tyro's box, below its title and without its frame, which is drawn in lines or in dashes."""
+    lines = [line.strip(" │|") for line in box.splitlines()]
+    parts: list[list[str]] = [[]]
+    for line in filter(None, lines):
+        if line.startswith(("╭", "╰")) or set(line) <= set("─-"):
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    told = [" ".join(part) for part in parts if part]
+    message = told[0] if "╭" in box else told[1]
+    unknown = re.match(r"Unrecognized options: (--[\w-]+)", message)
+    hint = closest(unknown.group(1), [f"--{name.replace('_', '-')}" for name in known]) if unknown else ""
+    return f"{message}{hint}; --help lists every field"
+
+
+def take(words: list[str], option: str) -> tuple[str, list[str]]:
+    """The value of one option (empty where it is not given) and the other words."""
+    for index, word in enumerate(words):
+        if word.startswith(option + "="):
+            return word.partition("=")[2], words[:index] + words[index + 1 :]
+        if word == option:
+            if index + 1 == len(words):
+                raise UserError(f"{option} wants a value")
+            return words[index + 1], words[:index] + words[index + 2 :]
+    return "", words
