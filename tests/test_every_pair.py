@@ -89,9 +89,20 @@ def test_train_and_runs(command, name, recipe):
 
 
 @pytest.mark.parametrize(("name", "recipe"), RECIPES)
+def test_embed_and_probe(command, name, recipe):
+    embedded = command(name, "embed", *tiny(name, recipe))
+    table = pd.read_parquet(Path(embedded.split()[-1]) / "train.parquet")
+    assert {"id", "label", "fold", "e0"} <= set(table)
+    if load(name).recipes[recipe].loss == "arcface":
+        assert "arcface" in command(name, "probe", *tiny(name, recipe), fails=True)
+        return
+    assert load(name).metric in command(name, "probe", *tiny(name, recipe))
+
+
+@pytest.mark.parametrize(("name", "recipe"), RECIPES)
 def test_predict(command, name, recipe):
     words = (name, "predict", *tiny(name, recipe))
-    if load(name).read_test is None or name == "eurosat":
+    if load(name).read_test is None:
         assert "no test set" in command(*words, fails=True)
         return
     said = command(*words)
