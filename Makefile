@@ -8,7 +8,7 @@ VERBS := download prepare show-augment embed probe train predict blend ensemble 
 FORWARD = $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice new-competition requirements bench-feed bench-train
+.PHONY: help setup demo test test-slow lint format practice new-competition requirements bench-feed bench-train bench-weights models
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,12 @@ new-competition: setup  ## a competition of your own: its folder from NAME=, fil
 
 bench-feed: setup  ## images/s of the feed beside timm's and torchvision's loaders
 	@$(PY) -m benchmarks.bench_feed $(ARGS)
+
+bench-weights: setup  ## accuracy from ImageNet weights, from random ones, and after a linear probe (an hour)
+	@$(PY) -m benchmarks.bench_weights $(ARGS)
+
+models: setup  ## the zoo: every backbone of the paper with its weights
+	@$(PY) -m common.models list $(ARGS)
 
 bench-train: setup  ## images/s of training beside the same step on one fixed batch
 	@$(PY) -m benchmarks.bench_train $(ARGS)
