@@ -20,8 +20,8 @@ Drawings = Sequence[tuple[str, Callable[[], np.ndarray]]]
 def write_sample(folder: Path, name: str, seed: int, drawings: Drawings, tables: Mapping[str, pd.DataFrame]) -> None:
     """Draw sample data into a temporary folder and rename it to `folder`, so that half of it is never taken for all.
 
-    A folder that already holds the same sample data is left as it is; that of another seed, or drawn by an earlier
-    version, is replaced.
+    A folder that already holds the same sample data is left as it is; what an earlier version drew for this name and
+    seed is replaced.
 
     Args:
         drawings: (path below the folder, function that draws the image as uint8 (h, w, 3) in BGR).
@@ -32,10 +32,11 @@ def write_sample(folder: Path, name: str, seed: int, drawings: Drawings, tables:
     """
     folder = Path(folder)
     contents = [[path for path, _ in drawings], {path: table.to_csv(index=False) for path, table in tables.items()}]
-    what = {"sample data": name, "seed": seed, "contents": content_hash(contents)}
+    drawn_for = {"sample data": name, "seed": seed}
+    what = drawn_for | {"contents": content_hash(contents)}
     if _mark(folder) == what:
         return
-    if folder.exists() and any(folder.iterdir()) and _mark(folder).get("sample data") != name:
+    if folder.exists() and any(folder.iterdir()) and not drawn_for.items() <= _mark(folder).items():
         raise UserError(f"{folder} is not empty and does not hold the sample data of {name}; choose another folder")
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
