@@ -14,7 +14,7 @@ from common.files import content_hash, read_json, write_json
 from common.progress import Progress
 
 MARK = ".sample-data.json"
-Drawings = Sequence[tuple[str, Callable[[], np.ndarray]]]
+Drawings = Sequence[tuple[str, Callable[[], np.ndarray | bytes]]]
 
 
 def write_sample(folder: Path, name: str, seed: int, drawings: Drawings, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -24,7 +24,8 @@ def write_sample(folder: Path, name: str, seed: int, drawings: Drawings, tables:
     seed is replaced.
 
     Args:
-        drawings: (path below the folder, function that draws the image as uint8 (h, w, 3) in BGR).
+        drawings: (path below the folder, function that draws the image as uint8 (h, w, 3) in BGR, or that gives the
+            bytes of its file).
         tables: path below the folder → table, written as CSV.
 
     Raises:
@@ -61,7 +62,10 @@ def _fill(folder: Path, name: str, drawings: Drawings, tables: Mapping[str, pd.D
         for path, draw in drawings:
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            if not cv2.imwrite(str(file), draw()):
+            drawn = draw()
+            if isinstance(drawn, bytes):
+                file.write_bytes(drawn)
+            elif not cv2.imwrite(str(file), drawn):
                 raise OSError(f"{path} was not written")
             progress.update(1)
     for path, table in tables.items():

@@ -17,7 +17,7 @@ import competitions
 from common.errors import UserError
 from common.images import BadImage
 from competitions.eurosat import sample
-from competitions.eurosat.bands import WHITE, read_bands, to_bytes
+from competitions.eurosat.bands import WHITE, files, read_bands, read_image, to_bytes
 from competitions.sources import Source
 
 EUROSAT = competitions.load("eurosat")
@@ -64,6 +64,14 @@ def test_the_sample_data_has_the_layout_of_the_download(drawn):
     assert {cv2.imread(str(tile)).shape for tile in tiles} == {(64, 64, 3)}
 
 
+def test_a_tile_of_the_sample_data_is_read_in_rgb_or_in_bands(drawn):
+    forest = next(path for path in EUROSAT.read_train(drawn)["path"] if "/Forest_" in path)
+    assert read_image(forest, None, 3).shape == (64, 64, 3)
+    bands = read_image(forest, None, 13).reshape(-1, 13).mean(0)
+    assert bands[7] > 2 * bands[3], "woods are brighter in the near infrared than in red"
+    assert [file.suffix for file in files(forest)] == [".jpg", ".tif"]
+
+
 def test_readers_return_tables_with_labels_and_paths_that_exist(drawn):
     folder = drawn
     train = EUROSAT.read_train(folder)
@@ -108,7 +116,7 @@ def test_an_unknown_class_folder_and_a_file_that_is_no_image_are_named(drawn):
 def test_rows_stand_in_the_order_of_an_image_folder(drawn):
     folder = drawn
     classes = sorted(entry.name for entry in (folder / "2750").iterdir())
-    files = [sorted(file.name for file in (folder / "2750" / name).iterdir()) for name in classes]
+    files = [sorted(file.name for file in (folder / "2750" / name).glob("*.jpg")) for name in classes]
     expected = [(label, file) for label, names in enumerate(files) for file in names]
     train = EUROSAT.read_train(folder)
     assert [(label, Path(path).name) for label, path in zip(train["label"], train["path"], strict=True)] == expected
@@ -153,6 +161,7 @@ def test_another_number_of_channels_than_the_file_has_is_an_error_that_says_what
         EUROSAT.read_image(str(path), None, 3)
     tile = EUROSAT.read_train(drawn)["path"][0]
     assert EUROSAT.read_image(tile, 64, 3).shape == (64, 64, 3)
+    Path(tile).with_suffix(".tif").unlink()
     with pytest.raises(UserError, match="is RGB and not of 13 channels: use --channels 3"):
         EUROSAT.read_image(tile, None, 13)
 

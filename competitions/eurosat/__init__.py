@@ -90,6 +90,7 @@ COMPETITION = Competition(
     submission=SubmissionFormat("id", "label", "class"),
     read_train=lazy("competitions.eurosat.data", "read_train"),
     read_image=lazy("competitions.eurosat.bands", "read_image"),
+    image_files=lazy("competitions.eurosat.bands", "files"),
     paper_split=lazy("competitions.eurosat.data", "paper_split"),
     make_sample=lazy("competitions.eurosat.sample", "make_sample"),
     recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "bands": BANDS, "small": SMALL, "sample": SAMPLE},

@@ -47,12 +47,15 @@ its own range would hide it. Of the pixels of 100 tiles less than 0.1% of any ba
 
 
 def read_image(path: str, at_least: int | None, channels: int) -> np.ndarray:
-    """uint8 (H, W, channels): the bands of a .tif in the order of `WHITE`, or the RGB of any other image file.
+    """uint8 (H, W, channels): the bands of a .tif in the order of `WHITE`, or the RGB of any other image file. Where an
+    RGB tile has its .tif beside it, `channels` says which of the two is read.
 
     Raises:
         UserError: the recipe asks for another number of channels than this kind of file has.
         BadImage: the file cannot be read, or is no tile of thirteen 16-bit bands.
     """
+    if channels == len(WHITE):
+        path = str(files(path)[-1])
     if Path(path).suffix.lower() != ".tif":
         if channels != 3:
             raise UserError(
@@ -62,6 +65,12 @@ def read_image(path: str, at_least: int | None, channels: int) -> np.ndarray:
     if channels != len(WHITE):
         raise UserError(f"{path} has {len(WHITE)} bands and not {channels} channels: use --channels {len(WHITE)}")
     return to_bytes(read_bands(path))
+
+
+def files(path: str) -> list[Path]:
+    """The tile's file, and the .tif of the same name beside an RGB one, where there is one."""
+    rgb, bands = Path(path), Path(path).with_suffix(".tif")
+    return [rgb, bands] if bands != rgb and bands.is_file() else [rgb]
 
 
 def to_bytes(bands: np.ndarray) -> np.ndarray:

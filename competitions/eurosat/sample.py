@@ -1,5 +1,6 @@
 """Sample data for EuroSAT: drawn satellite tiles in the layout of the real download. Not real images of any place."""
 
+import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 
 from common.sample import shares, soft_noise, write_sample
 from competitions.eurosat import COMPETITION
+from competitions.eurosat.bands import WHITE
 
 CLASS_COUNTS = (3000, 3000, 3000, 2500, 2500, 2000, 2500, 3000, 2500, 3000)  # of the real 27,000
 TILES = 750
@@ -20,7 +22,7 @@ FOREST, WATER, STREET = (48, 66, 44), (95, 62, 35), (135, 132, 130)
 
 
 def make_sample(folder: Path, seed: int) -> pd.DataFrame:
-    """Draw 750 tiles in `2750`; the same for the same seed.
+    """Draw 750 tiles in `2750`, each in RGB and, beside it, in thirteen bands; the same for the same seed.
 
     Returns:
         the truth of a test set (id, label), which is empty: EuroSAT has none.
@@ -34,8 +36,12 @@ def make_sample(folder: Path, seed: int) -> pd.DataFrame:
     numbers = random.choice(np.arange(1, 3001), TILES, replace=False)
     ids = [f"{name}/{name}_{number}" for name, number in zip(names, numbers, strict=True)]
     drawings = [
-        (f"2750/{id}.jpg", partial(draw_tile, [seed, i], label))
+        drawing
         for i, (id, label) in enumerate(zip(ids, labels, strict=True))
+        for drawing in (
+            (f"2750/{id}.jpg", partial(draw_tile, [seed, i], label)),
+            (f"2750/{id}.tif", partial(draw_bands, [seed, i], label)),
+        )
     ]
     write_sample(folder, "eurosat", seed, drawings, {})
     return pd.DataFrame({"id": [], "label": []})
@@ -51,6 +57,38 @@ def draw_tile(seed, label: int) -> np.ndarray:
     tile = cv2.GaussianBlur(tile, (0, 0), random.uniform(0.5, 0.9))
     tile += 2 * random.standard_normal(tile.shape, dtype=np.float32)
     return np.clip(tile, 0, 255).astype(np.uint8)
+
+
+def draw_bands(seed, label: int) -> bytes:
+    """The same tile as a TIFF file of thirteen bands: what is green is bright in the near infrared, what is bare is
+    bright in the short-wave one, and water is dark in both."""
+    blue, green, red = np.moveaxis(draw_tile(seed, label).astype(np.float32) / 255, 2, 0)
+    plants = np.clip(4 * (green - red) / (green + red + 0.05), 0, 1)
+    bare = np.clip(1 - plants, 0, 1) * red
+    near, short = 0.1 + 0.8 * plants * (0.5 + green), 0.1 + bare
+    edge, water, cirrus = (red + near) / 2, 0.3 * near, 0.1 * blue
+    seen = (blue, blue, green, red, edge, near, near, near, water, cirrus, short, 0.8 * short, near)
+    grain = np.random.default_rng([*seed, 13]).normal(1, 0.02, (SIDE, SIDE, 1))
+    bands = np.stack(seen, axis=2) * np.array(list(WHITE.values())) * grain
+    return as_tiff(np.clip(bands, 0, 65535).astype("<u2"))
+
+
+def as_tiff(pixels: np.ndarray) -> bytes:
+    """uint16 (h, w, bands), little-endian → an uncompressed TIFF file of one strip, as the real tiles are. Pillow and
+    OpenCV write four bands at most."""
+    height, width, bands = pixels.shape
+    data = pixels.tobytes()
+    bits_at = 8 + len(data)
+    short, long = 3, 4
+    tags = (
+        *((256, long, 1, width), (257, long, 1, height), (258, short, bands, bits_at), (259, short, 1, 1)),
+        *((262, short, 1, 1), (273, long, 1, 8), (277, short, 1, bands), (278, long, 1, height)),
+        *((279, long, 1, len(data)), (284, short, 1, 1)),
+    )
+    bits = struct.pack(f"<{bands}H", *[16] * bands)
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = struct.pack("<2sHI", b"II", 42, bits_at + len(bits))
+    return head + data + bits + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 def ground(random: np.random.Generator, color: tuple, patches: float, grain: float) -> np.ndarray:
