@@ -63,7 +63,8 @@ def draw_bands(seed, label: int) -> bytes:
     """The same tile as a TIFF file of thirteen bands: what is green is bright in the near infrared, what is bare is
     bright in the short-wave one, and water is dark in both."""
     blue, green, red = np.moveaxis(draw_tile(seed, label).astype(np.float32) / 255, 2, 0)
-    plants = np.clip(4 * (green - red) / (green + red + 0.05), 0, 1)
+    other = np.maximum(red, blue)
+    plants = np.clip(6 * (green - other) / (green + other + 0.05), 0, 1)
     bare = np.clip(1 - plants, 0, 1) * red
     near, short = 0.1 + 0.8 * plants * (0.5 + green), 0.1 + bare
     edge, water, cirrus = (red + near) / 2, 0.3 * near, 0.1 * blue
