@@ -40,12 +40,14 @@ class Data:
     or "pseudo"), `fold`: the fold in which the row is validated, -1 where it is trained on in every fold, -2 where it
     does neither; and `distrusted`, where a row is validated and never trained on.
 
+    `source` is the fingerprint of the competition's own training table: runs that share it have seen the same images.
     `test` is the test set (`id`, `path`) where a recipe has to know it: no external image may be one of it.
     """
 
     table: pd.DataFrame
     folds: tuple[int, ...]
     fingerprint: str
+    source: str
     test: pd.DataFrame | None = None
     soft: tuple[SoftLabels, ...] = field(default=())
 
@@ -71,6 +73,7 @@ def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe, tes
     Raises:
         UserError: from the readers; or the competition has no external data, or its folds cannot be made.
     """
+    source = fingerprint(competition, train.assign(source="train"))
     train = train.assign(source="train", fold=assign_folds(competition, train, recipe))
     train = train[train["fold"] != LEFT_OUT].reset_index(drop=True)
     if recipe.external:
@@ -78,7 +81,7 @@ def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe, tes
         train = pd.concat([train, read_external(competition, recipe, known)], ignore_index=True)
     every = range(recipe.folds) if recipe.split == "folds" else (0,)
     folds = recipe.only_folds or tuple(every)
-    return Data(train.assign(distrusted=False), folds, fingerprint(competition, train), test)
+    return Data(train.assign(distrusted=False), folds, fingerprint(competition, train), source, test)
 
 
 def assign_folds(competition: Competition, train: pd.DataFrame, recipe: Recipe) -> np.ndarray:

@@ -87,6 +87,18 @@ def targets_of_predictions(predictions: np.ndarray, recipe: Recipe, task: Task, 
     return values
 
 
+def plain_labels(predictions: np.ndarray, task: Task, classes: int) -> np.ndarray:
+    """Stored predictions → labels by the rule that needs no fitting, int64 (n,): the nearest grade, the likelier class.
+    In a multi-label task indicator rows (n, K): classes from ½ on, or the likeliest."""
+    predictions = np.asarray(predictions)
+    if task == "multilabel":
+        likeliest = predictions == predictions.max(axis=1, keepdims=True)
+        return np.where((predictions >= 0.5).any(axis=1, keepdims=True), predictions >= 0.5, likeliest).astype(np.int64)
+    if predictions.ndim == 2:
+        return predictions.argmax(axis=1)
+    return np.clip(np.floor(predictions + 0.5), 0, classes - 1).astype(np.int64)
+
+
 def activate(outputs: torch.Tensor, recipe: Recipe, task: Task, classes: int, gallery: Gallery) -> torch.Tensor:
     """All outputs (n, …) → what is stored as a prediction: grades (n,), P(positive) (n,), or probabilities (n, K)."""
     outputs = outputs.float()[:, : outputs_of(recipe, task, classes)]

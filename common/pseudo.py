@@ -12,12 +12,12 @@ import pandas as pd
 
 from common.competition import Competition
 from common.data import ALWAYS_TRAIN, Data, SoftLabels, fingerprint
-from common.decide import Rule
 from common.ensemble import average, members_of_blend
-from common.errors import UserError
+from common.errors import UserError, listing
 from common.files import content_hash
 from common.labels import as_text
 from common.options import Options
+from common.outputs import plain_labels
 from common.predict import from_table, predict_test
 from common.run import Run
 
@@ -28,16 +28,20 @@ def with_pseudo_labels(
     """The training rows of a run with the test images behind them, never validated, as the teacher sees them.
 
     Raises:
-        UserError: the teacher is not finished, has other folds or other rows in them, or is a blend of ranks.
+        UserError: the teacher is not finished, was trained on other data, has other rows in its folds, or is a blend of
+            ranks; a test image is a training image.
     """
     check_teacher(data, teacher)
+    if known := sorted(set(test["id"]) & set(data.table["id"])):
+        raise UserError(f"pseudo: test images are training images too: {listing(known)}; take them out of one table")
     of_fold = by_fold(competition, teacher, test, options)
     mean = np.mean(list(of_fold.values()), axis=0)
     soft = tuple(
         SoftLabels(test["id"].to_numpy(), of_fold[fold] if held_out(data, fold) else mean, 1.0, fold)
         for fold in data.folds
     )
-    labels = hard_labels(mean, Rule.from_dict(teacher.metrics["rule"]))
+    labels = plain_labels(mean, competition.task, len(competition.classes))
+    labels = as_text(labels) if labels.ndim == 2 else labels
     rows = test.assign(label=labels, source="pseudo", fold=ALWAYS_TRAIN, distrusted=False)
     return replace(
         data,
@@ -52,9 +56,13 @@ def held_out(data: Data, fold: int) -> bool:
 
 
 def check_teacher(data: Data, teacher: Run) -> None:
-    """Raises UserError where the teacher held out other rows than the student will, fold by fold."""
+    """Raises UserError where the teacher saw other data, or held out other rows than the student will, fold by fold."""
     if not teacher.finished:
         raise UserError(f"run {teacher.id} is not finished; train it first")
+    if teacher.about.get("source") != data.source:
+        raise UserError(
+            f"run {teacher.id} was trained on other data than this, perhaps on its test images; train another"
+        )
     file = teacher.folder / "out_of_fold.parquet"
     theirs = pd.read_parquet(file, columns=["id", "fold"]) if file.is_file() else pd.DataFrame(columns=["id", "fold"])
     for fold in data.folds:
@@ -79,11 +87,3 @@ def by_fold(competition: Competition, run: Run, test: pd.DataFrame, options: Opt
         raise UserError(f"run {run.id} averages ranks, which are no labels; take a blend with --how mean")
     members = [by_fold(competition, member, test, options) for member in members_of_blend(competition, run)]
     return {fold: average(blend, [member[fold] for member in members]) for fold in members[0]}
-
-
-def hard_labels(predictions: np.ndarray, rule: Rule) -> list:
-    """What the predictions come to, as a table's `label` column holds it: for class-balanced sampling, not a target."""
-    if rule.name == "probability":
-        rule = Rule("argmax", rule.classes)
-    labels = rule(predictions)
-    return as_text(labels) if labels.ndim == 2 else labels.tolist()

@@ -148,7 +148,8 @@ class Recipe:
     mirror at three scales (6), all symmetries at three scales (24)."""
     decision: Literal["argmax", "round", "thresholds", "global", "prevalence", "majority", "probability"] = "argmax"
     """From outputs to labels; 'thresholds', 'global' (one cut for all classes of a multi-label task) and 'prevalence'
-    are fitted on out-of-fold outputs, nested over folds."""
+    are fitted on out-of-fold outputs, nested over folds. 'majority' is a vote of all folds' networks, which only test
+    images have: a held-out one is decided by the mean of its own fold's."""
 
     def __post_init__(self) -> None:
         if self.schedule == "step" and not self.step_epochs:

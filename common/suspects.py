@@ -91,11 +91,11 @@ def distrusting(data: Data, competition: Competition, judge: Run, recipe: Recipe
     independent of the rows that the fold validates; the effect is of second order, but it is there.
 
     Raises:
-        UserError: as `suspicious_rows`, or the judge has not seen these images.
+        UserError: as `suspicious_rows`, or the judge was trained on other data.
     """
+    if judge.about.get("source") != data.source:
+        raise UserError(f"run {judge.id} was trained on other data than this; clean with a run on the same")
     worst = suspicious_rows(judge, competition, recipe.suspect_share)
-    if not worst["id"].isin(data.table["id"]).all():
-        raise UserError(f"run {judge.id} was trained on other images; clean with a run on the same data")
     if recipe.suspects == "drop":
         return replace(data, table=data.table.assign(distrusted=data.table["id"].isin(worst["id"])))
     return replace(data, soft=(*data.soft, SoftLabels(worst["id"].to_numpy(), from_table(worst), share=0.5)))

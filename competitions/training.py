@@ -22,7 +22,6 @@ def train_recipe(
     if test is not None:  # a broken test image is better known before the training than after
         prepared(competition, test.assign(source="test"), recipe, replace(options, skip_bad=False))
     run = train_folds(competition, recipe, raw.data(recipe, options), options)
-    run.update(source=raw.fingerprint)
     print(f"{raw.prefix}run {run.id}: {result(run)}")
     return run
 

@@ -96,12 +96,15 @@ def probe(competition: Competition, words: list[str]) -> None:
     write_text(folder / "probes.csv", table.to_csv(index=False))
     print(f"{raw.prefix}{competition.metric} of linear probes on {recipe.backbone}, {recipe.epochs} epochs")
     print(table.to_string(index=False, float_format="{:.4g}".format))
+    print("the best of several is the best on these rows: its score flatters a little")
     print(f"written to {folder / 'probes.csv'}")
 
 
 def _embedded(recipe: Recipe, raw: Source, options: Options) -> Path:
     from common.embed import embedded
 
+    if asked := [name for name in ("external", "pseudo", "clean") if getattr(recipe, name)]:
+        raise UserError(f"{asked[0]}: features are of the competition's own images; leave out --{asked[0]}")
     test = raw.test() if raw.has_test else None
     return embedded(raw.competition, recipe, raw.data(recipe, options).table, test, options)
 

@@ -20,6 +20,7 @@ from common.outputs import EMBEDDING, auxiliary_targets, targets_of_predictions
 from common.predict import from_table, predict_test
 from common.recipe import Recipe
 from common.rows import training_data
+from common.train import session as session_module
 from common.train import train
 from common.train.gallery import identities
 from common.train.objective import objective
@@ -193,6 +194,38 @@ def test_a_teacher_with_other_folds_is_refused(raw, teacher_world):
         data_of(raw, RECIPE.with_fields(pseudo="nobody"), opts)
 
 
+def test_a_teacher_or_judge_of_other_data_is_refused(raw, teacher_world, tmp_path):
+    opts, teacher = teacher_world
+    other = write_small_aptos(tmp_path / "aptos")
+    table = pd.read_csv(other / "train.csv")
+    table["diagnosis"] = (table["diagnosis"] + 1) % 5
+    table.to_csv(other / "train.csv", index=False)
+    for field in ("pseudo", "clean"):
+        with pytest.raises(UserError, match=f"run {teacher.id} was trained on other data than this"):
+            data_of(other, RECIPE.with_fields(**{field: teacher.id}), opts)
+
+
+def test_a_test_image_that_is_a_training_image_takes_no_pseudo_label(raw, teacher_world):
+    opts, teacher = teacher_world
+    train_table = APTOS.read_train(raw)
+    test = pd.concat([APTOS.read_test(raw), train_table.loc[:1, ["id", "path"]]], ignore_index=True)
+    with pytest.raises(UserError, match="test images are training images too: 000000000000"):
+        training_data(APTOS, train_table, RECIPE.with_fields(pseudo=teacher.id), opts, test)
+
+
+def test_how_often_a_test_image_is_shown_is_for_the_networks_of_the_fold_to_say(raw, teacher_world):
+    opts, teacher = teacher_world
+    recipe = RECIPE.with_fields(pseudo=teacher.id, epochs=1, class_balance=1.0)
+    data = data_of(raw, recipe, opts)
+    session = Session(APTOS, recipe, data, opts, train(APTOS, recipe, data, opts))
+    for fold in (0, 1):
+        rows = data.train_rows(fold)
+        labels = data.table["label"].to_numpy().copy()
+        labels[-12:] = data.soft[fold].predictions.argmax(1)
+        with session.training_feed(fold, rows) as feed:
+            np.testing.assert_allclose(feed.weights, balancing(labels[rows], 1.0))
+
+
 def test_a_blend_teaches_fold_by_fold_too(raw, teacher_world):
     opts, teacher = teacher_world
     other = run_recipe(raw, RECIPE.with_fields(learning_rate=1e-3), opts)
@@ -273,6 +306,20 @@ def test_averaged_weights_predict_once_a_fold(raw, tmp_path):
     assert predicted["member"].nunique() == 2
     with pytest.raises(UserError, match="needs two checkpoints or more"):
         RECIPE.with_fields(average="weights")
+
+
+def test_averaged_weights_do_not_hang_on_what_was_drawn_before(raw, tmp_path, monkeypatch):
+    recipe = RECIPE.with_fields(checkpoints=2, average="weights", epochs=2, drop_path=0.5, only_folds=(0,))
+    one = run_recipe(raw, recipe, options(tmp_path / "one"))
+    averaged = session_module.average_weights
+
+    def after_other_draws(*parts):
+        torch.rand(17)  # as after a resumed training, which has not drawn what the first one drew
+        return averaged(*parts)
+
+    monkeypatch.setattr(session_module, "average_weights", after_other_draws)
+    two = run_recipe(raw, recipe, options(tmp_path / "two"))
+    pd.testing.assert_frame_equal(out_of_fold(one), out_of_fold(two), check_exact=True)
 
 
 # Metric learning

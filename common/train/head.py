@@ -8,7 +8,7 @@ from common.outputs import SIGMOID
 from common.recipe import Recipe
 
 
-def start_head(network: Network, recipe: Recipe, mean_target: torch.Tensor, rows: int) -> None:
+def start_head(network: Network, recipe: Recipe, mean_target: torch.Tensor, rows: int, auxiliary: int = 0) -> None:
     """The classifier as `recipe.head_init` wants it.
 
     Without weights and with the prior in the bias, every image is answered with the class frequencies, which is the
@@ -17,15 +17,19 @@ def start_head(network: Network, recipe: Recipe, mean_target: torch.Tensor, rows
 
     Args:
         mean_target: float (outputs,), over the `rows` training rows as often as each is shown.
+        auxiliary: how many of the outputs, the last ones, are the auxiliary target's.
     """
     if recipe.head_init == "default":
         return
     classifier = network.classifier
     nn.init.zeros_(classifier.weight)
     with torch.no_grad():
-        classifier.bias.copy_(
-            answer_to_all(mean_target, recipe, rows) if recipe.head_init == "prior" else torch.zeros_like(mean_target)
-        )
+        classifier.bias.zero_()
+        if recipe.head_init == "prior":
+            main = len(mean_target) - auxiliary
+            beside = mean_target[main:] / mean_target[main:].sum().clamp(min=1e-6)  # of the rows where it is known
+            classifier.bias[:main] = answer_to_all(mean_target[:main], recipe, rows)
+            classifier.bias[main:] = beside.clamp(min=0.5 / rows).log()
 
 
 def answer_to_all(mean_target: torch.Tensor, recipe: Recipe, rows: int) -> torch.Tensor:

@@ -29,6 +29,7 @@ from common.outputs import (
     activate,
     all_outputs_of,
     auxiliary_targets,
+    plain_labels,
     targets_of,
     targets_of_predictions,
 )
@@ -107,8 +108,14 @@ class Session:
         beside = np.where(taught, -1, self.competition.read_auxiliary(self.data.table))
         return torch.cat((targets, auxiliary_targets(beside, len(self.competition.auxiliary_classes))), dim=1)
 
-    def training_feed(self, rows: np.ndarray) -> Feed:
-        return training_feed(self.cache, rows, self.labels, self.recipe, self.options)
+    def training_feed(self, fold: int, rows: np.ndarray) -> Feed:
+        labels = self.labels.copy()
+        for soft in self.data.soft:
+            if soft.fold == fold:  # how often a test image is shown is for the networks of this fold alone to say, too
+                pseudo = (self.data.table["source"] == "pseudo").to_numpy()
+                order = pd.Series(np.arange(len(soft.ids)), index=soft.ids)[self.data.table.loc[pseudo, "id"]]
+                labels[pseudo] = plain_labels(soft.predictions[order], self.competition.task, self.classes)
+        return training_feed(self.cache, rows, labels, self.recipe, self.options)
 
     @cached_property
     def embeddings(self) -> torch.Tensor:
@@ -118,8 +125,9 @@ class Session:
 
     def start(self, network: Network, fold: int, feed: Feed, targets: torch.Tensor) -> None:
         """The classifier that training starts from: as the recipe initializes it, then that of the linear probe."""
-        mean = np.average(targets[feed.rows].numpy(), axis=0, weights=feed.weights)
-        start_head(network, self.recipe, torch.from_numpy(mean).float(), len(feed.rows))
+        mean = torch.from_numpy(np.average(targets[feed.rows].numpy(), axis=0, weights=feed.weights)).float()
+        extra = len(self.competition.auxiliary_classes) if self.recipe.auxiliary else 0
+        start_head(network, self.recipe, mean, len(feed.rows), extra)
         if self.recipe.probe_share:
             file = self.fold_folder(fold) / "probe.safetensors"
             if not file.is_file():
@@ -163,7 +171,7 @@ class Session:
         say(f"run {self.run.id} {folder.name}: {len(train_rows):,} images to train on, {len(rows):,} held out")
         network, targets = self.network(), self.targets(fold)
         with (
-            self.training_feed(train_rows) as feed,
+            self.training_feed(fold, train_rows) as feed,
             self.evaluation_feed(rows) as valid,
             self.remembering(train_rows) as remember,
         ):
