@@ -17,6 +17,7 @@ import pandas as pd
 import tyro
 
 from common.errors import UserError
+from common.files import write_text
 from common.options import Options
 from common.recipe import Recipe
 from competitions import load
@@ -61,7 +62,7 @@ class Arguments:
     """CIFAR-10 in class folders, or a zip of it."""
     runs: Path = Path("runs/bench-weights")
     """Where runs go."""
-    csv: Path = Path("benchmarks/weights.csv")
+    csv: Path = Path("runs/bench-weights/accuracy.csv")
     """Where the scores go, row by row."""
 
 
@@ -77,7 +78,7 @@ def main(arguments: Arguments) -> None:
                     if not any(told.items() <= row.items() for row in rows):
                         accuracy = score(arguments, data_set, recipe_of(arguments, data_set, backbone, start, seed))
                         rows.append(told | {"accuracy": round(accuracy, 4)})
-                        pd.DataFrame(rows).to_csv(arguments.csv, index=False)
+                        write_text(arguments.csv, pd.DataFrame(rows).to_csv(index=False))
     print(table(pd.DataFrame(rows)))
 
 
