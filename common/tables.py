@@ -46,7 +46,9 @@ def read_csv(
     if repeated := sorted({column for column in columns if columns.count(column) > 1}):
         raise UserError(f"{path}: column {listing(repeated)} stands there more than once; keep one")
     if missing := [column for column in required if column not in columns]:
-        raise UserError(f"{path}: column {listing(missing)} is missing{_found(columns)}")
+        raise UserError(
+            f"{path}: column {listing(missing)} is missing; {delimiter_of(columns) or f'it has {listing(columns)}'}"
+        )
     table = read_rows(path, columns, (ids, *text))
     if table.empty:
         raise UserError(f"{path} has a header and no rows; download it again")
@@ -61,8 +63,10 @@ def read_header(path: Path, layout: str) -> list[str]:
             columns = next(csv.reader(file), [])
     except FileNotFoundError:
         raise UserError(f"there is no {path}; the folder should hold {layout}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read {path} as a CSV table in UTF-8: {error}; download it again") from error
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+    except (OSError, csv.Error) as error:
+        raise UserError(f"cannot read {path} as a CSV table: {error}; download it again") from error
     if not columns:
         raise UserError(f"{path} is empty; download it again")
     return columns
@@ -153,12 +157,16 @@ def in_sample_order(table: pd.DataFrame, sample: Path, ids: str, layout: str) ->
     return table.set_index("id").loc[wanted].rename_axis("id").reset_index()
 
 
-def _found(columns: list[str]) -> str:
-    """What a table has instead of what it should have, and the usual reason."""
+def delimiter_of(columns: list[str]) -> str:
+    """What to say of a table whose columns were taken for one, since no comma separates them; else nothing."""
     for delimiter, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if len(columns) == 1 and delimiter in columns[0]:
-            return f"; its columns seem to be separated by {name}: save it with commas"
-    return f"; it has {listing(columns)}"
+            return f"its columns seem to be separated by {name}: save it with commas"
+    return ""
+
+
+def not_utf8(path: Path) -> UserError:
+    return UserError(f"cannot read {path}: its text is not in UTF-8; save it as a CSV table in UTF-8")
 
 
 def read_rows(path: Path, columns: list[str], text: Sequence[str]) -> pd.DataFrame:
@@ -181,6 +189,8 @@ def read_rows(path: Path, columns: list[str], text: Sequence[str]) -> pd.DataFra
                 na_values=unknown,
                 keep_default_na=False,
             )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise not_utf8(path) from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise UserError(f"cannot read {path} as a CSV table: {error}; download it again") from error
     return table.assign(**{column: table[column].str.strip() for column in text})

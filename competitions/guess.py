@@ -9,7 +9,7 @@ import pandas as pd
 from common.archive import folders_in
 from common.errors import UserError, listing
 from common.plain import ClassFolders, LabelTable
-from common.tables import read_header, read_rows
+from common.tables import delimiter_of, read_header, read_rows
 
 LABELS = ("label", "labels", "class", "target", "category", "species", "diagnosis", "grade", "y")
 GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "location", "site", "sequence", "seq_id")
@@ -31,6 +31,9 @@ def guess_layout(folder: Path) -> ClassFolders | LabelTable:
             return label_table(path, table, column)
     inner = folders_in(folder / "train" if (folder / "train").is_dir() else folder)
     if len(inner) < 2:
+        for path in tables:
+            if told := delimiter_of(read_header(path, "")):
+                raise UserError(f"{path}: {told}")
         found = listing([path.name for path in (*tables, *inner)], 5) or "neither a folder nor a table"
         raise UserError(
             f"{folder} should hold two class folders or more, or a CSV with paths of images; it has {found}"
@@ -56,7 +59,11 @@ def label_table(file: Path, table: pd.DataFrame, path: str) -> LabelTable:
         raise UserError(f"{file}: which column is the label? Beside '{path}' it has {found}; call it 'label'")
     classes, several = classes_of(set(table[label]) - {""})
     if not 2 <= len(classes) <= MOST_CLASSES:
-        raise UserError(f"{file}: '{label}' has {len(classes):,} different values; is that the label?")
+        count = "one class" if len(classes) == 1 else f"{len(classes):,} classes"
+        raise UserError(
+            f"{file}: '{label}' has {count}, and a competition has 2 to {MOST_CLASSES:,}; if another column is the "
+            "label, call it 'label'"
+        )
     return LabelTable(classes, path, label, group, several, train=file.name)
 
 

@@ -142,8 +142,8 @@ def test_a_table_of_paths_is_read_with_labels_by_name_or_number_and_groups(world
     assert train["id"][0] == "images/0-0.png"
     assert all(Path(path).is_file() for path in train["path"])
     assert flowers.read_test(data).empty
-    pd.DataFrame({"file": ["images/1-1.png"]}).to_csv(data / "test.csv", index=False)
-    assert flowers.read_test(data)["id"].tolist() == ["images/1-1.png"]
+    pd.DataFrame({"file": ["images/unseen.png"]}).to_csv(data / "test.csv", index=False)
+    assert flowers.read_test(data)["id"].tolist() == ["images/unseen.png"]
     draw_table(data, species=[i // 12 for i in range(36)], patient_id=["p"] * 36)
     assert flowers.read_train(data)["label"].tolist() == train["label"].tolist()
     guessed = guess_layout(data)
@@ -189,6 +189,49 @@ def test_what_else_is_wrong_in_a_table_is_one_line(world):
     draw_table(data, label=["daisy", ""] * 18)
     with pytest.raises(UserError, match=r"must name one class or more, separated by blanks .* has ''"):
         table.read_train(data)
+
+
+@pytest.mark.parametrize("columns", [{}, {"label": ["daisy", "tulip"]}])
+def test_a_training_image_in_the_test_table_is_refused_however_its_path_is_written(world, columns):
+    data = draw_table(world / "table", label=[name for name in CLASSES for _ in range(12)])
+    table = LabelTable(CLASSES, path="file")
+    for same in ("images/1-1.png", "./images/1-1.png", "images/../images/1-1.png", str(data / "images/1-1.png")):
+        pd.DataFrame({"file": [same, "images/unseen.png"], **columns}).to_csv(data / "test.csv", index=False)
+        with pytest.raises(UserError, match=r"1-1\.png are in the training set and in the test set") as caught:
+            table.read_test(data)
+        assert "unseen" not in str(caught.value)
+
+
+@pytest.mark.parametrize("copy", ["test/x.jpg", "test/daisy/x.jpg"])
+def test_a_link_to_a_training_image_in_the_test_folder_is_refused(world, copy):
+    data = draw_classes(world / "train", n=2).parent
+    draw((data / copy).parent, ["unseen.jpg"], 1)
+    assert len(ClassFolders(CLASSES).read_test(data)) == 1
+    (data / copy).symlink_to(data / "train" / "tulip" / "0.jpg")
+    with pytest.raises(UserError, match=f"{data}: {copy} are in the training set"):
+        ClassFolders(CLASSES).read_test(data)
+
+
+def test_one_image_by_two_paths_is_not_two_images(world):
+    data = draw_table(world / "table", label=[name for name in CLASSES for _ in range(12)])
+    with open(data / "train.csv", "a") as file:
+        file.write("./images/2-3.png,tulip\n")
+    with pytest.raises(UserError, match=r"'file' images/2-3\.png, \./images/2-3\.png name the same image more than"):
+        LabelTable(CLASSES, path="file").read_train(data)
+
+
+@pytest.mark.parametrize(
+    ("part", "twin"), [("train", "train/daisy/0.png"), ("test", "test/0.png"), ("", "daisy/0.png")]
+)
+def test_pictures_that_differ_in_the_suffix_alone_are_named_and_none_is_lost(world, part, twin):
+    data = world / "data"
+    if part == "test":
+        draw(data / "test", ["0.jpg"], 1)
+    draw_classes(data / "train" if part else data, n=2)
+    draw((data / twin).parent, ["0.png"], 2)
+    read = ClassFolders(CLASSES).read_test if part == "test" else ClassFolders(CLASSES).read_train
+    with pytest.raises(UserError, match=rf"0\.jpg and .*{twin} differ in the suffix alone"):
+        read(data)
 
 
 def test_an_image_of_the_table_that_is_not_there_is_named(world):
@@ -262,6 +305,18 @@ def test_data_that_cannot_be_understood_write_nothing(world):
         new.new_competition(["flowers", "--data", "empty"])
     data = draw_table(world / "table", one=["a"] * 36, two=["b"] * 36)
     with pytest.raises(UserError, match="which column is the label\\? Beside 'file' it has one, two"):
+        new.new_competition(["flowers", "--data", str(data)])
+    file, whole = data / "train.csv", (data / "train.csv").read_text()
+    file.write_text(whole.replace(",", ";"))
+    with pytest.raises(
+        UserError, match=r"train\.csv: its columns seem to be separated by semicolons: save it with com"
+    ):
+        new.new_competition(["flowers", "--data", str(data)])
+    file.write_bytes(whole.replace("one", "größe").encode("latin-1"))
+    with pytest.raises(UserError, match=r"train\.csv: its text is not in UTF-8; save it as a CSV table in UTF-8"):
+        new.new_competition(["flowers", "--data", str(data)])
+    file.write_text(whole.replace("one", "label"))
+    with pytest.raises(UserError, match=r"'label' has one class, and a competition has 2 to 1,000; if another column"):
         new.new_competition(["flowers", "--data", str(data)])
     with pytest.raises(UserError, match="DATA: there is no folder nowhere"):
         new.new_competition(["flowers", "--data", "nowhere"])

@@ -55,6 +55,8 @@ def test_byte_order_mark_and_windows_line_ends_do_not_matter(table):
         ("name,grade\na,1,9\nb,2,9\n", "cannot read"),
         ('name,grade\na,"1\nb,2\n', "cannot read"),
         (b"\x89PNG\r\n\x1a\n\x00\xff\xfe", "cannot read"),
+        ("name,größe\na,1\n".encode("latin-1"), "not in UTF-8; save it as a CSV table in UTF-8"),
+        (("name,grade\n" + "a,1\n" * 5000 + "é,1\n").encode("latin-1"), "not in UTF-8; save it"),
     ],
 )
 def test_a_bad_table_is_one_line_that_names_file_and_fault(table, content, said):
