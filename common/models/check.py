@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from common.errors import UserError, listing
+from common.images import open_header, reason_of
 from common.models.registry import Source, preprocessing, source_of
 from common.models.weights import find_weights
 from common.models.zoo import find
@@ -101,7 +102,7 @@ def classifier(backbone: str, source: Source, weights: str) -> nn.Module:
 
 
 class Images(torch.utils.data.Dataset):
-    """Images as the weights want them, with their classes."""
+    """Images as the weights want them, with their classes; an error in place of one that cannot be read."""
 
     def __init__(self, labelled: list[tuple[Path, int]], source: Source) -> None:
         from timm.data import create_transform
@@ -111,24 +112,32 @@ class Images(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.labelled)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        from PIL import Image
-
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int] | UserError:
         path, label = self.labelled[index]
         try:
-            with Image.open(path) as image:
-                return self.transform(image.convert("RGB")), label
-        except OSError as error:
-            raise UserError(f"images: cannot read {path}: {error}") from None
+            with open_header(path) as image:
+                rgb = image.convert("RGB")
+        except Exception as error:  # Pillow's parsers raise whatever they stumble over
+            return UserError(f"images: cannot read {path}: {reason_of(error)}")
+        return self.transform(rgb), label
+
+
+def together(items: list) -> list[torch.Tensor] | UserError:
+    """A batch, or its first error: what a worker raises would come with the worker's traceback."""
+    return next((item for item in items if isinstance(item, UserError)), None) or default_collate(items)
 
 
 def hits_of(network: nn.Module, labelled: list[tuple[Path, int]], source: Source, options: Options) -> torch.Tensor:
     """bool (n, 5): whether the best guess is right, the second, … the fifth."""
     device = options.torch_device()
     network, hits = network.to(device), []
-    feed = DataLoader(Images(labelled, source), batch_size=32, num_workers=options.feed_workers())
+    workers = options.feed_workers()
+    feed = DataLoader(Images(labelled, source), batch_size=32, num_workers=workers, collate_fn=together)
     with torch.inference_mode(), Progress(len(labelled), "check") as progress:
-        for images, labels in feed:
+        for batch in feed:
+            if isinstance(batch, UserError):
+                raise batch
+            images, labels = batch
             guesses = network(images.to(device)).topk(5).indices
             hits.append(guesses.cpu() == labels[:, None])
             progress.update(len(labels))
