@@ -87,9 +87,11 @@ def one_line(box: str, known: Iterable[str]) -> str:
             parts[-1].append(line)
     told = [" ".join(part) for part in parts if part]
     message = told[0] if "╭" in box else told[1]
-    unknown = re.match(r"Unrecognized options: (--[\w-]+)", message)
-    hint = closest(unknown.group(1), [f"--{name.replace('_', '-')}" for name in known]) if unknown else ""
-    return f"{message}{hint}; --help lists every field"
+    if unknown := re.match(r"Unrecognized options: ([^\s,=]+)", message):
+        word = unknown.group(1)  # the first: what follows are its values, and perhaps other words
+        hint = closest(word, [f"--{name.replace('_', '-')}" for name in known])
+        message = f"there is no option {word}{hint}"
+    return f"{message}; --help lists every field"
 
 
 def take(words: list[str], option: str) -> tuple[str, list[str]]:

@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
+from common.errors import UserError, listing
 from common.files import content_hash, read_json, sha256_of_file, write_json
 from common.models.folder import chosen_file
 from common.recipe import Recipe, recipe_from_dict
@@ -135,11 +135,15 @@ def all_runs(root: Path, competition: str) -> list[Run]:
 
 
 def find_run(root: Path, competition: str, run_id: str) -> Run:
-    """Raises UserError where there is no such run."""
+    """Raises UserError where there is no such run; names the competition whose run it is."""
+    if not run_id.strip():
+        raise UserError(f"the id of a run is blank; `make {competition}-runs` lists them")
     run = Run(root / competition / run_id)
-    if run.id != run_id or not (run.folder / "run.json").is_file():
-        raise UserError(f"no run '{run_id}' in {root / competition}")
-    return run
+    if run.id == run_id and (run.folder / "run.json").is_file():
+        return run
+    others = [path.parent.parent.name for path in root.glob("*/*/run.json") if path.parent.name == run_id]
+    told = f"it is a run of {listing(others)}" if others else f"`make {competition}-runs` lists them"
+    raise UserError(f"no run '{run_id}' in {root / competition}; {told}")
 
 
 def now() -> str:

@@ -105,8 +105,10 @@ def test_help_of_a_verb_explains_every_field_of_the_recipe(tmp_path):
         (["apots", "train"], "no competition 'apots' (did you mean 'aptos'?)"),
         (["aptos", "trian"], "no verb 'trian' (did you mean 'train'?)"),
         (["aptos", "train", "--recipe", "papre"], "no 'papre' (did you mean 'paper'?)"),
-        (["aptos", "train", "--lr", "3"], "Unrecognized options: --lr"),
-        (["aptos", "train", "--learning-rat", "3"], "--learning-rat, 3 (did you mean '--learning-rate'?)"),
+        (["aptos", "train", "--lr", "3"], "error: there is no option --lr"),
+        (["aptos", "train", "--learning-rat", "3"], "--learning-rat (did you mean '--learning-rate'?)"),
+        (["aptos", "train", "--learning-rat=3", "--lr", "3"], "no option --learning-rat (did you mean"),
+        (["aptos", "suspects", "--run", "X", "--backbone", "Y", "--epochs", "3"], "no option --backbone; --help"),
         (["aptos", "train", "--loss", "hinge"], "invalid choice 'hinge' for argument '--loss'"),
         (["aptos", "train", "--weight-decay", "-1"], "weight_decay: Input should be greater than or equal to 0"),
         (["aptos", "train", "--batch-size", "ten"], "--batch-size"),
@@ -116,12 +118,20 @@ def test_help_of_a_verb_explains_every_field_of_the_recipe(tmp_path):
         (["aptos", "train", "--data", "nowhere"], "no data of aptos in nowhere"),
         (["aptos", "submit", "--data", "sample", "--leaderboard", "kaggle"], "practice leaderboard alone"),
         (["aptos", "submit", "--leaderboard", "kagle"], "--leaderboard takes kaggle or practice"),
-        (["aptos", "blend", "--of", "a"], "no run 'a'"),
+        (["aptos", "blend", "--of", "a"], "no run 'a' in runs/aptos; `make aptos-runs` lists them"),
+        (["aptos", "blend", "--of", "a", " "], "no run 'a'"),
+        (["aptos", "blend", "--of", " "], "the id of a run is blank; `make aptos-runs` lists them"),
         (["aptos", "train", "--device", "cuda"], "no data of aptos"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(words, said):
     assert said in fail(*words)
+
+
+def test_a_run_of_another_competition_is_said_to_be_one(tmp_path):
+    (tmp_path / "runs" / "melanoma" / "abc").mkdir(parents=True)
+    (tmp_path / "runs" / "melanoma" / "abc" / "run.json").write_text("{}")
+    assert "no run 'abc' in runs/aptos; it is a run of melanoma" in fail("aptos", "blend", "--of", "abc")
 
 
 def test_a_mistake_ends_the_process_with_code_2_and_nothing_else(tmp_path):

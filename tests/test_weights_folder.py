@@ -151,6 +151,12 @@ def test_an_unknown_name_is_told_before_anything_is_fetched(no_network, tmp_path
     assert not (tmp_path / "carry").exists()
 
 
+def test_a_network_without_weights_is_told_before_anything_is_fetched(no_network, tmp_path, capsys):
+    line = fail(capsys, "fetch", "squeezenet1_1", "efficientnet_b8", "--to", tmp_path / "carry")
+    assert line == "error: fetch: timm has no weights for efficientnet_b8; leave that out"
+    assert not (tmp_path / "carry").exists()
+
+
 def test_weights_that_cannot_be_had_are_an_error_and_never_a_random_start(no_network):
     with pytest.raises(UserError, match=r"cannot be had .*fetch squeezenet1_1`"):
         build(SQUEEZENET, 5)
@@ -235,6 +241,29 @@ def test_check_sees_images_as_the_weights_were_evaluated(tmp_path):
     torch.testing.assert_close(seen, preset(Image.open(path)), atol=0.02, rtol=0)
     assert (label, tuple(seen.shape)) == (0, (3, 224, 224))
     assert Images([(path, 0)], source_of("pnasnet5large.tf_in1k"))[0][0].shape == (3, 331, 331)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("damage", ["truncated", "broken chunk", "text", "too large"])
+def test_check_names_an_image_that_cannot_be_read_in_one_line(damage, workers, folder, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "images" / "n01440764_a.png")
+    image = draw(tmp_path / "images" / "n01440764_b.png")
+    data = image.read_bytes()
+    match damage:
+        case "truncated":
+            image.write_bytes(data[: len(data) // 2])
+        case "broken chunk":  # the length of the second chunk, for which Pillow raises a SyntaxError
+            image.write_bytes(data[:33] + b"\xff\xff\xff\xff" + b"\0\0\0\0" + data[41:])
+        case "text":
+            image.write_text("no image")
+        case "too large":
+            monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    words = ("check", "--images", tmp_path / "images", "--backbone", "squeezenet1_1", "--weights", folder)
+    assert command.run(main, [str(word) for word in (*words, "--workers", workers)]) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    named = "_a" if damage == "too large" else "_b"
+    assert line.startswith(f"error: images: cannot read {tmp_path}/images/n01440764{named}.png: ")
+    assert "Traceback" not in line
 
 
 def test_check_tells_images_without_a_class_and_weights_without_a_classifier(folder, state, tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import UserError, listing
 from common.files import write_atomically
 from common.models.folder import SUMS, add_checksum, checked_file, checksums
 from common.models.registry import source_of
@@ -12,9 +12,14 @@ def fetch(names: tuple[str, ...], folder: Path) -> None:
     """Write `<name>.safetensors` and its checksum for every name; what is there already is checked and kept.
 
     Raises:
-        UserError: a name is unknown (before anything is fetched), weights cannot be had, or the folder not be written.
+        UserError: a name is unknown or has no weights (before anything is fetched), weights cannot be had, or the
+            folder not be written.
     """
+    from common.models.weights import has_weights
+
     sources = {name: source_of(name) for name in names}
+    if without := [name for name, source in sources.items() if not has_weights(source)]:
+        raise UserError(f"fetch: timm has no weights for {listing(without)}; leave that out")
     for number, (name, source) in enumerate(sources.items(), 1):
         file = folder / f"{name}.safetensors"
         there = file.is_file() and file.name in checksums(folder)

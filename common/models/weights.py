@@ -139,10 +139,17 @@ def _torchvision_weights(source: Source) -> dict[str, torch.Tensor]:
     return torchvision.models.get_model(source.constructor, weights=weights).state_dict()
 
 
+def has_weights(source: Source) -> bool:
+    """False for some of timm's networks; torchvision has weights for all of its own."""
+    import timm
+
+    return source.torchvision_weights or timm.get_pretrained_cfg(source.weights).has_weights
+
+
 def _timm_weights(source: Source) -> dict[str, torch.Tensor]:
     import timm
 
-    if not timm.get_pretrained_cfg(source.weights).has_weights:
+    if not has_weights(source):
         raise LookupError("timm has none, and would start at random")  # it only warns
     with _no_vain_retries():
         return timm.create_model(source.weights, pretrained=True).state_dict()
