@@ -10,13 +10,15 @@ import numpy as np
 
 from common.competition import Competition
 from common.errors import UserError
-from common.fundus import ben_graham, circle
+from common.fundus import NEUTRAL, ben_graham, circle
 from common.images import BadImage, image_size, read_rgb, reason_of
 
 ReadImage = Callable[[str, int | None, int], np.ndarray]
 ImageFiles = Callable[[str], list[Path]]
 PREPARATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"circle": circle, "ben-graham": ben_graham}
 """`Recipe.preparation`, besides 'plain': uint8 (H, W, 3) → uint8 (h, w, 3), both of the shape that `circle` gives."""
+SURROUND = {"plain": 0, "circle": 0, "ben-graham": NEUTRAL}
+"""Preparation → the grey value around a retina."""
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,12 @@ def prepare(competition: Competition, words: list[str]) -> None:
 
 def show_augment(competition: Competition, words: list[str]) -> None:
     from common.augment import NAMES, STRENGTHS, Policy, contact_sheet
-    from common.reader import reader_of
+    from common.reader import SURROUND, reader_of
 
     recipe, options, _ = parse_recipe(competition, "show-augment", words)
     raw = source(competition, options)
     rows = raw.train.groupby("label").head(2)["path"].head(6)
-    policies = [Policy(name, flips=recipe.flips) for name in NAMES]
+    policies = [Policy(name, flips=recipe.flips, surround=SURROUND[recipe.preparation]) for name in NAMES]
     path = options.runs / competition.name / "augmentation.png"
     read = reader_of(competition, recipe.channels, recipe.preparation)
     contact_sheet([read(path) for path in rows], policies, STRENGTHS, 160, path)

@@ -253,3 +253,11 @@ def test_the_contact_sheet_shows_every_policy_and_strength(tmp_path):
     np.testing.assert_array_equal(sheet[:64, 150:214, ::-1], evaluation_transform(64)(picture(), 0))
     with pytest.raises(UserError, match="at least one image"):
         contact_sheet([], [Policy("base")], STRENGTHS, 64, path)
+
+
+def test_a_rotation_uncovers_what_the_preparation_put_around_the_retina():
+    grey = np.full((80, 80, 3), 128, np.uint8)
+    for surround, darkest in ((0, 0), (128, 64)):
+        turn = Policy("paper-aptos", 1.0, "none", surround).transform(64)
+        corners = [turn(grey, seed)[0, 0].mean() for seed in range(8)]
+        assert darkest <= min(corners) < darkest + 64

@@ -32,12 +32,13 @@ class Albumented:
         return np.ascontiguousarray(pipeline(image=image)["image"])
 
 
-def paper_aptos(strength: float) -> Albumented:
+def paper_aptos(strength: float, surround: int = 0) -> Albumented:
     """Rotations by any angle and ColorJitter(0.2, 0.2, 0.2, hue 0.1) (the paper, Appendix F).
 
-    What a rotation uncovers is black, as with torchvision's RandomRotation: so is the surround of a retina.
+    What a rotation uncovers is black, as with torchvision's RandomRotation, for so is the surround of a retina; or the
+    grey value `surround`, where a preparation has made it that.
     """
-    rotation = A.Rotate(limit=min(180.0 * strength, 180.0), border_mode=cv2.BORDER_CONSTANT, fill=0, p=1)
+    rotation = A.Rotate(limit=min(180.0 * strength, 180.0), border_mode=cv2.BORDER_CONSTANT, fill=surround, p=1)
     tone = 0.2 * strength
     jitter = A.ColorJitter(
         brightness=(1 - tone, 1 + tone),

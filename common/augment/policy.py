@@ -19,7 +19,8 @@ class Policy:
     """How a training image is varied.
 
     `strength` is continuous in [0, 3]: 0 leaves the random crop and the flips of `base`, 1 is the policy as published.
-    'none' is the evaluation view, whatever the strength and the flips.
+    'none' is the evaluation view, whatever the strength and the flips. `surround` is the grey value around the subject
+    of a fundus photograph, which a rotation of 'paper-aptos' uncovers: 0, or what its preparation made of it.
 
     Raises:
         UserError: no such policy, or a strength outside [0, 3].
@@ -28,6 +29,7 @@ class Policy:
     name: str
     strength: float = 1.0
     flips: Flips = "horizontal"
+    surround: int = 0
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
@@ -49,7 +51,7 @@ class Policy:
         crop = partial(crop_and_flip, size=size, flips=self.flips)
         if not self.graded or self.strength == 0:
             return crop
-        return partial(crop_then_vary, crop=crop, vary=variation(self.name, self.strength))
+        return partial(crop_then_vary, crop=crop, vary=variation(self.name, self.strength, self.surround))
 
 
 def crop_then_vary(image: np.ndarray, seed: int, crop: Transform, vary: Transform) -> np.ndarray:
@@ -57,12 +59,12 @@ def crop_then_vary(image: np.ndarray, seed: int, crop: Transform, vary: Transfor
     return vary(crop(image, seed), seed)
 
 
-def variation(name: str, strength: float) -> Transform:
+def variation(name: str, strength: float, surround: int) -> Transform:
     """What a graded policy does after crop and flips. The libraries are imported here, for `base` needs neither."""
     if name in ("paper-aptos", "heavy"):
         from common.augment.albumented import heavy, paper_aptos
 
-        return heavy(strength) if name == "heavy" else paper_aptos(strength)
+        return heavy(strength) if name == "heavy" else paper_aptos(strength, surround)
     from common.augment.automatic import AugMix, RandAugment
 
     return (AugMix(strength) if name == "augmix" else RandAugment(strength)).on_array

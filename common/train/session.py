@@ -34,6 +34,7 @@ from common.outputs import (
     targets_of_predictions,
 )
 from common.predict import evaluation_feed, metadata_of, predict_members, to_table
+from common.reader import SURROUND
 from common.recipe import Recipe
 from common.run import Run, now
 from common.train.arcface import ArcFace
@@ -246,7 +247,7 @@ def training_feed(cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, o
         cache,
         rows,
         size,
-        Policy(recipe.augment, recipe.strength, recipe.flips).transform(size),
+        Policy(recipe.augment, recipe.strength, recipe.flips, SURROUND[recipe.preparation]).transform(size),
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         workers=options.feed_workers(),
