@@ -11,6 +11,7 @@ from common.labels import label_array
 from common.metrics import bootstrap_interval, evaluate
 from common.options import Options
 from common.run import Run
+from common.train.score import in_words
 
 
 def score_parts(competition: Competition, run: Run, raw: Path, options: Options) -> Iterator[str]:
@@ -32,6 +33,5 @@ def score_part(competition: Competition, run: Run, name: str, table: pd.DataFram
     labels = label_array(table["label"], competition.task, len(competition.classes))
     asked = (competition.metric, labels, values, len(competition.classes))
     groups = table["group"].to_numpy() if "group" in table else None
-    low, high = bootstrap_interval(*asked, groups=groups, seed=run.recipe.seed)
-    interval = f"95% interval {low:.4f} to {high:.4f}"
-    return f"{competition.metric} {evaluate(*asked):.4f} ({interval}) on {len(table):,} images"
+    interval = bootstrap_interval(*asked, groups=groups, seed=run.recipe.seed)
+    return f"{in_words(competition.metric, evaluate(*asked), interval, len(table))} images"

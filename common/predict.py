@@ -14,7 +14,7 @@ from common.competition import Competition
 from common.data import fingerprint, prepared
 from common.errors import UserError
 from common.feed import Feed
-from common.files import read_json, write_atomically
+from common.files import write_atomically
 from common.models.build import Network, build
 from common.models.weights import read_weights
 from common.options import Options
@@ -119,11 +119,7 @@ def predict_test(
         return pd.read_parquet(file)
     recipe = run.recipe
     cache, _ = prepared(competition, test.assign(source=part), recipe, replace(options, skip_bad=False))
-    folds = {int(done.parent.name.removeprefix("fold-")): done for done in run.folder.glob("fold-*/done")}
-    weights = [
-        (fold, done.parent / name) for fold, done in sorted(folds.items()) for name in read_json(done)["weights"]
-    ]
-    device = options.torch_device()
+    weights, device = run.weights(), options.torch_device()
     with evaluation_feed(cache, np.arange(len(test)), recipe, options) as feed:
         files, metadata = [file for _, file in weights], metadata_of(competition, recipe, test, device)
         outputs = predict_members(competition, recipe, files, feed, device, f"predict {run.id}", metadata)

@@ -71,6 +71,13 @@ class Run:
         """`score` (None where nothing was held out), `interval`, `metric`, `folds`, `rule`."""
         return read_json(self.folder / "metrics.json")
 
+    def weights(self) -> list[tuple[int, Path]]:
+        """(fold, file) of every checkpoint that the finished folds kept, fold by fold, the best first."""
+        folds = {int(done.parent.name.removeprefix("fold-")): done for done in self.folder.glob("fold-*/done")}
+        return [
+            (fold, done.parent / name) for fold, done in sorted(folds.items()) for name in read_json(done)["weights"]
+        ]
+
     def update(self, **fields: Any) -> None:
         write_json(self.folder / "run.json", {**self.about, **fields})
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from common.errors import UserError
-from common.files import read_json, write_atomically
+from common.files import write_atomically
 from common.models.build import Network, build
 from common.models.weights import BRANCH, GALLERY, read_weights, split
 from common.recipe import Recipe
@@ -28,9 +28,7 @@ def export(run: Run, folder: Path) -> None:
     Raises:
         UserError: the run has no weights, or ONNX Runtime answers otherwise than the network.
     """
-    files = [
-        done.parent / name for done in sorted(run.folder.glob("fold-*/done")) for name in read_json(done)["weights"]
-    ]
+    files = [file for _, file in run.weights()]
     if not files:
         raise UserError(f"export: {run.folder} has no finished fold; train it first")
     for file in files:

@@ -1,5 +1,6 @@
 """Held-out predictions → scores: after an epoch by the plain rule, of a run by its own, fitted without leaking."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -31,6 +32,12 @@ def decided(competition: Competition, recipe: Recipe, table: pd.DataFrame) -> tu
     groups = table["group"].to_numpy() if "group" in table else None
     parts = (from_table(table), labels, table["fold"].to_numpy(), classes)
     return labels, nested(recipe.decision, *parts, groups=groups, seed=recipe.seed)
+
+
+def in_words(metric: str, score: float, interval: Sequence[float], n: int) -> str:
+    """`accuracy 0.8123 (95% interval 0.7812 to 0.8412) on 600`."""
+    low, high = interval
+    return f"{metric} {score:.4f} (95% interval {low:.4f} to {high:.4f}) on {n:,}"
 
 
 def score_out_of_fold(competition: Competition, recipe: Recipe, table: pd.DataFrame) -> dict:

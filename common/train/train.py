@@ -11,6 +11,7 @@ from common.reader import reader_of
 from common.recipe import Recipe
 from common.run import Run, open_run
 from common.train.reuse import run_with_the_weights, take_fold
+from common.train.score import in_words
 from common.train.session import Session, say
 
 
@@ -61,6 +62,4 @@ def result(run: Run) -> str:
     metrics = run.metrics
     if metrics["score"] is None:
         return "nothing was held out, so there is no score"
-    low, high = metrics["interval"]
-    interval = f"95% interval {low:.4f} to {high:.4f}"
-    return f"{metrics['metric']} {metrics['score']:.4f} ({interval}) on {metrics['n']:,} held-out images"
+    return f"{in_words(metrics['metric'], metrics['score'], metrics['interval'], metrics['n'])} held-out images"
