@@ -111,10 +111,11 @@ def _embedded(recipe: Recipe, raw: Source, options: Options) -> Path:
 
 @dataclass(frozen=True)
 class BlendArguments:
-    of: tuple[str, ...]
-    """Ids of the runs to average."""
-    how: Literal["mean", "rank"] = "mean"
-    """Average the outputs, or their ranks (for AUC)."""
+    of: tuple[str, ...] = ()
+    """Ids of the runs to average; empty, for the greedy ways: choose among all finished runs."""
+    how: Literal["mean", "rank", "greedy", "greedy-rank"] = "mean"
+    """Average the outputs, or their ranks (for AUC); greedy: by the weights that score best, and without the runs that
+    do not help."""
     by: tuple[float, ...] = ()
     """Weights of the runs; empty: equal."""
     runs: Path = Path("runs")
@@ -127,8 +128,32 @@ def blend(competition: Competition, words: list[str]) -> None:
 
     asked = parse(BlendArguments, words, f"python -m competitions {competition.name} blend")
     members = [find_run(asked.runs, competition.name, run_id) for run_id in asked.of]
+    if asked.how.startswith("greedy"):
+        _blend_greedily(competition, members, asked)
+        return
     run = blend_runs(competition, members, asked.how, asked.by, asked.runs)
     print(f"run {run.id} ({asked.how} of {', '.join(asked.of)}): {result(run)}")
+
+
+def _blend_greedily(competition: Competition, members: list[Run], asked: BlendArguments) -> None:
+    from common.ensemble import select_runs, selectable
+    from common.train import result
+
+    if asked.by:
+        raise UserError(f"--by: --how {asked.how} chooses the weights itself; leave one of the two out")
+    if not members:
+        members, left_out = selectable(asked.runs, competition.name)
+        for run in left_out:
+            print(f"left out: run {run.id}, which holds out other images than run {members[0].id}, or has other outputs")
+    run = select_runs(competition, members, "rank" if asked.how == "greedy-rank" else "mean", asked.runs)
+    blend, metrics = run.about["blend"], run.metrics
+    (gain, low, high), best = metrics["gain"], metrics["best"]
+    print(f"run {run.id} ({asked.how}, {len(blend['of'])} of {len(members)} runs): {result(run)}")
+    for member, weight in sorted(zip(blend["of"], blend["by"], strict=True), key=lambda pair: -pair[1]):
+        print(f"  {weight:.3f} {member}")
+    print(f"  the best run alone, {best['run']}: {best['score']:.4f}")
+    print(f"  gain over the run that is best on the other folds: {gain:+.4f} (95% interval {low:+.4f} to {high:+.4f})")
+    print(f"  scored on the rows that chose the weights, which flatters: {metrics['in_sample']:.4f}")
 
 
 @dataclass(frozen=True)
@@ -213,8 +238,9 @@ def suspects(competition: Competition, words: list[str]) -> None:
 
 
 def submit(competition: Competition, words: list[str]) -> None:
+    from common.kaggle.csv_file import CsvFile
     from common.kaggle.ledger import Ledger
-    from common.kaggle.submit import check_way, refuse_notebook_only
+    from common.kaggle.submit import check_way, refuse_what_kaggle_lacks
     from common.kaggle.submit import submit as send
     from common.submission import check_sample
 
@@ -229,14 +255,15 @@ def submit(competition: Competition, words: list[str]) -> None:
         raw = arena(raw)
         competition = raw.competition
     with leaderboard_client(board, raw) as client:
-        refuse_notebook_only(competition, client)
+        refuse_what_kaggle_lacks(competition, client)
         check_way(competition, client)
         test = raw.test()
         check_sample(raw.raw / competition.sample_submission, competition)
         run = choose_run(competition, run_id, asked, recipe, raw, replace(options, again=False), test)
         csv = write_submission(competition, run, raw, test, options)
         ledger = Ledger()
-        row = send(csv, competition, client, ledger, run.id, run.metrics["score"], options.again)
+        way = CsvFile(csv, competition, raw.raw / competition.sample_submission)
+        row = send(way, competition, client, ledger, run.id, run.metrics["score"], options.again)
     print(f"written down in {ledger.path}")
     print(f"{row}{f' ({raw.mark})' if raw.mark else ''}")
     if row.state == "failed":

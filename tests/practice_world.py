@@ -48,7 +48,7 @@ def practice_competition(folder: Path, takes: str = "csv") -> "PracticeCompetiti
     (raw / "train_images").mkdir(parents=True)
     (raw / "train_images" / "x 1.png").write_bytes(bytes(range(256)) * 400)
     (raw / "names.json").write_text('{"code": 404, "message": "not an error"}')
-    (raw / "sample_submission.csv").write_text("id,label\n" + "".join(f"{id},0\n" for id in IDS))
+    sample_submission(raw / "sample_submission.csv")
     pairs = zip(IDS, LABELS, strict=True)
     (raw / "solution.csv").write_text("id,label\n" + "".join(f"{id},{label}\n" for id, label in pairs))
     return PracticeCompetition("tiny-challenge", "Tiny", competition(takes), raw, raw / "solution.csv", accuracy)
@@ -57,3 +57,7 @@ def practice_competition(folder: Path, takes: str = "csv") -> "PracticeCompetiti
 def submission(path: Path, labels: np.ndarray = LABELS) -> Path:
     path.write_text("id,label\n" + "".join(f"{id},{label}\n" for id, label in zip(IDS, labels, strict=True)))
     return path
+
+
+def sample_submission(path: Path) -> Path:
+    return submission(path, np.zeros_like(LABELS))

@@ -16,18 +16,25 @@ import requests
 from common.errors import UserError
 from common.files import sha256_of_file
 from common.kaggle import client as clients
-from common.kaggle import reasons
+from common.kaggle import polling, reasons
 from common.kaggle import submit as submitting
 from common.kaggle.client import Client, has_credentials, kaggle_client, practice_client
+from common.kaggle.csv_file import CsvFile
 from common.kaggle.ledger import Ledger, table
 from common.kaggle.practice.server import running
 from common.kaggle.practice.store import Store
-from common.kaggle.submit import mark, submit
-from tests.practice_world import LABELS, competition, practice_competition, submission
+from common.kaggle.submit import mark
+from tests.practice_world import LABELS, competition, practice_competition, sample_submission, submission
 
 ROOT = Path(__file__).resolve().parents[1]
 SLUG = "tiny-challenge"
 SECRET = "KGAT_0123456789abcdef"
+
+
+def submit(csv: Path, competition, client: Client, ledger: Ledger, sample: Path | None = None, **options):
+    """A CSV file that its own sample submission allows."""
+    sample = sample or sample_submission(ledger.path.parent / "sample.csv")
+    return submitting.submit(CsvFile(csv, competition, sample), competition, client, ledger, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -91,30 +98,30 @@ def test_a_lost_answer_is_found_by_its_mark_and_nothing_is_sent_twice(client, le
 
 
 def test_an_answer_that_is_lost_on_the_way_is_looked_for_before_the_next_try(client, ledger, state, csv, monkeypatch):
-    whole, calls = client.api.competition_submit, []
+    whole, calls = CsvFile.create, []
 
-    def submit_and_lose_the_answer(*arguments, **options):
-        calls.append(whole(*arguments, **options))
+    def submit_and_lose_the_answer(*arguments):
+        calls.append(whole(*arguments))
         raise requests.ConnectionError("connection reset by peer")
 
-    monkeypatch.setattr(client.api, "competition_submit", submit_and_lose_the_answer)
+    monkeypatch.setattr(CsvFile, "create", submit_and_lose_the_answer)
     row = submit(csv, competition(), client, ledger, run_id="run1")
-    assert (row.state, row.ref) == ("scored", calls[0].ref)
+    assert (row.state, row.ref) == ("scored", calls[0])
     assert len(calls) == len(Store(state).submissions(SLUG)) == 1
 
 
 def test_a_submission_that_is_listed_late_is_not_sent_again(client, ledger, state, csv, monkeypatch):
-    whole, listed, looks = client.api.competition_submit, client.api.competition_submissions, []
+    whole, listed, looks = CsvFile.create, client.api.competition_submissions, []
 
-    def submit_and_lose_the_answer(*arguments, **options):
-        whole(*arguments, **options)
+    def submit_and_lose_the_answer(*arguments):
+        whole(*arguments)
         raise requests.ReadTimeout("no answer")
 
     def list_late(*arguments, **options):
         looks.append(arguments)
         return listed(*arguments, **options) if len(looks) > 4 else []
 
-    monkeypatch.setattr(client.api, "competition_submit", submit_and_lose_the_answer)
+    monkeypatch.setattr(CsvFile, "create", submit_and_lose_the_answer)
     monkeypatch.setattr(client.api, "competition_submissions", list_late)
     monkeypatch.setattr(submitting, "LOOK_EVERY", 0.01)
     assert submit(csv, competition(), client, ledger, run_id="run1").state == "scored"
@@ -178,12 +185,14 @@ def ledger_of_the_server(state: Path, statement: str) -> None:
 
 def test_a_refused_file_is_a_failed_row_with_the_reason_and_is_not_sent_again(client, ledger, state, tmp_path):
     bad = tmp_path / "bad.csv"
-    bad.write_text("id,label\n000,9\n")
-    row = submit(bad, competition(), client, ledger, run_id="run1")
+    bad.write_text("id,label\n000,2\n")
+    only = tmp_path / "only.csv"
+    only.write_text("id,label\n000,0\n")
+    row = submit(bad, competition(), client, ledger, only, run_id="run1")
     assert (row.state, row.public_score) == ("failed", None)
     assert row.error.startswith("bad.csv misses ids")
     assert str(row).startswith(f"practice: tiny submission {row.ref} of run run1: cv -, refused: bad.csv misses ids")
-    assert submit(bad, competition(), client, ledger, run_id="run1") == row
+    assert submit(bad, competition(), client, ledger, only, run_id="run1") == row
     assert len(Store(state).submissions(SLUG)) == 1
 
 
@@ -211,12 +220,18 @@ def test_a_missing_file_is_named(ledger, tmp_path):
         submit(tmp_path / "nowhere.csv", competition(), practice_client(), ledger, run_id="run1")
 
 
-def test_a_notebook_competition_is_refused_by_kaggle_and_taken_by_the_practice_leaderboard(client, ledger, csv):
-    with pytest.raises(UserError, match=r"takes notebooks only on Kaggle.*not built yet.*`--leaderboard practice`"):
-        submit(csv, competition(takes="notebook"), kaggle_client(), ledger, run_id="run1")
+def test_a_file_that_would_be_refused_is_not_sent(client, ledger, state, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("id,label\n000,9\n")
+    with pytest.raises(UserError, match=r"bad\.csv misses ids"):
+        submit(bad, competition(), client, ledger, run_id="run1")
+    assert [row.state for row in ledger.rows()] == ["built"]
+    assert not Store(state).submissions(SLUG)
+
+
+def test_a_data_set_without_a_kaggle_competition_is_refused(ledger, csv):
     with pytest.raises(UserError, match="tiny has no Kaggle competition"):
         submit(csv, competition(takes="practice"), kaggle_client(), ledger, run_id="run1")
-    assert submit(csv, competition(takes="notebook"), client, ledger, run_id="run1").state == "scored"
 
 
 def test_kaggle_without_credentials_says_where_to_put_them(ledger, csv, capfd):
@@ -389,7 +404,7 @@ def test_an_upload_that_does_not_get_through_is_a_failure_and_is_tried_again(cli
     with pytest.raises(UserError, match=r"the upload to the practice leaderboard .* did not get through"):
         submit(csv, competition(), client, ledger, run_id="run1", again=True)
     assert len(Store(state).submissions(SLUG)) == 1
-    assert [row.state for row in ledger.rows()] == ["scored", "built"]
+    assert [row.state for row in ledger.rows()] == ["scored", "validated"]
 
 
 def test_a_first_submission_passes_although_kaggle_reports_no_allowance_yet(client, ledger, csv, monkeypatch):
@@ -402,7 +417,7 @@ def test_processes_that_start_together_send_one(client, ledger, state, csv):
     code = (
         "import sys; from pathlib import Path; from tests.practice_world import competition\n"
         "from common.kaggle.client import practice_client; from common.kaggle.ledger import Ledger\n"
-        "from common.kaggle.submit import submit\n"
+        "from tests.test_submit import submit\n"
         "csv, url, ledger = sys.argv[1:]\n"
         "submit(Path(csv), competition(), practice_client(url), Ledger(Path(ledger)), run_id='run1')"
     )
@@ -452,7 +467,7 @@ def test_a_proxy_is_not_asked_for_the_practice_server(ledger, csv, client, monke
 
 
 def test_waiting_shows_that_it_is_alive(client, ledger, state, csv, monkeypatch, capsys):
-    monkeypatch.setattr(submitting, "LINE_EVERY", 0.1)
+    monkeypatch.setattr(polling, "LINE_EVERY", 0.1)
     row = submit(csv, competition(), client, ledger, run_id="run1")
     ledger.update(row, state="submitted")
     Store(state).finish(row.ref, "PENDING")

@@ -1,4 +1,7 @@
-"""The ledger: one row a submission, with its cross-validation score beside its leaderboard score."""
+"""The ledger: one row a submission, a small state machine, its cross-validation beside its leaderboard score.
+
+built → validated → uploaded → submitted → scored | failed; a command that is killed goes on from the state it left.
+"""
 
 import fcntl
 from collections.abc import Iterator
@@ -17,14 +20,24 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS submissions (
     id INTEGER PRIMARY KEY, competition TEXT NOT NULL, leaderboard TEXT NOT NULL, run_id TEXT NOT NULL,
     sha256 TEXT NOT NULL, description TEXT NOT NULL, file TEXT NOT NULL, cv_score REAL, state TEXT NOT NULL,
-    ref INTEGER, public_score REAL, private_score REAL, error TEXT, created TEXT NOT NULL, updated TEXT NOT NULL);
+    ref INTEGER, public_score REAL, private_score REAL, error TEXT, created TEXT NOT NULL, updated TEXT NOT NULL,
+    arena TEXT NOT NULL DEFAULT '', kernel TEXT, kernel_version INTEGER, output_sha256 TEXT,
+    rank INTEGER, teams INTEGER);
 CREATE INDEX IF NOT EXISTS same_bytes ON submissions (competition, leaderboard, sha256)
 """
+ADDED = ("arena TEXT NOT NULL DEFAULT ''", "kernel TEXT", "kernel_version INTEGER", "output_sha256 TEXT")
+ADDED += ("rank INTEGER", "teams INTEGER")
+"""Columns that ledgers of the first days lack."""
 
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """A submission. `built` is not known to have been sent, `submitted` waits for its score; times are UTC, ISO."""
+    """A submission; times are UTC, ISO.
+
+    Up to `uploaded` it is not known to have been submitted; `submitted` waits for its score. `sha256` is of what is
+    sent: the CSV, or the package and notebook that answer in its place, whose output has `output_sha256`. `arena` is
+    the slug on the leaderboard, empty where an old ledger did not keep it.
+    """
 
     id: int
     competition: str
@@ -34,13 +47,19 @@ class LedgerRow:
     description: str
     file: str
     cv_score: float | None
-    state: Literal["built", "submitted", "scored", "failed"]
+    state: Literal["built", "validated", "uploaded", "submitted", "scored", "failed"]
     ref: int | None
     public_score: float | None
     private_score: float | None
     error: str | None
     created: str
     updated: str
+    arena: str = ""
+    kernel: str | None = None
+    kernel_version: int | None = None
+    output_sha256: str | None = None
+    rank: int | None = None
+    teams: int | None = None
 
     @property
     def finished(self) -> bool:
@@ -63,9 +82,11 @@ class Ledger:
     def __init__(self, path: Path = DEFAULT) -> None:
         self.path = Path(path)
         self.database = Database(self.path, SCHEMA)
+        if self.path.is_file():
+            self._add_columns()
 
     def add(self, **fields: Any) -> LedgerRow:
-        """A new row in state `built`. Fields: competition, leaderboard, run_id, sha256, description, file, cv_score."""
+        """A new row in state `built`. Fields: those of a row that are known by then."""
         fields |= {"state": "built", "created": _now(), "updated": _now()}
         marks = ", ".join("?" * len(fields))
         with self.database.transaction() as connection:
@@ -79,9 +100,16 @@ class Ledger:
             update = f"UPDATE submissions SET {changes} WHERE id = ? RETURNING *"
             return LedgerRow(**connection.execute(update, [*fields.values(), row.id]).fetchone())
 
-    def find(self, competition: str, leaderboard: str, sha256: str) -> LedgerRow | None:
+    def find(self, competition: str, leaderboard: str, arena: str, sha256: str) -> LedgerRow | None:
         """The latest submission of the same bytes to the same leaderboard."""
-        rows = self._select("competition = ? AND leaderboard = ? AND sha256 = ?", competition, leaderboard, sha256)
+        same = "competition = ? AND leaderboard = ? AND arena IN (?, '') AND sha256 = ?"
+        rows = self._select(same, competition, leaderboard, arena, sha256)
+        return rows[-1] if rows else None
+
+    def find_output(self, row: LedgerRow) -> LedgerRow | None:
+        """The latest other submission to the same leaderboard whose notebook wrote the same bytes."""
+        same = "competition = ? AND leaderboard = ? AND arena = ? AND output_sha256 = ? AND id != ? AND ref IS NOT NULL"
+        rows = self._select(same, row.competition, row.leaderboard, row.arena, row.output_sha256, row.id)
         return rows[-1] if rows else None
 
     def best(self, competition: str, leaderboard: str) -> LedgerRow | None:
@@ -93,23 +121,33 @@ class Ledger:
         """Oldest first; of all competitions where none is named."""
         return self._select("competition = ?", competition) if competition else self._select("TRUE")
 
-    def _select(self, condition: str, *values: str) -> list[LedgerRow]:
+    def _add_columns(self) -> None:
+        with self.database.transaction() as connection:
+            there = {row["name"] for row in connection.execute("PRAGMA table_info(submissions)")}
+            for column in ADDED:
+                if column.split()[0] not in there:
+                    connection.execute(f"ALTER TABLE submissions ADD COLUMN {column}")
+
+    def _select(self, condition: str, *values: str | int) -> list[LedgerRow]:
         with self.database.transaction() as connection:
             rows = connection.execute(f"SELECT * FROM submissions WHERE {condition} ORDER BY id", values)
             return [LedgerRow(**row) for row in rows]
 
     @contextmanager
-    def sending(self) -> Iterator[None]:
-        """One process sends at a time: two that start together must not both find that nothing was sent yet."""
+    def sending(self, what: str) -> Iterator[None]:
+        """One process at a time sends `what`, a plain name: two that start together must not both find nothing sent."""
+        path = self.path.parent / ".locks" / what
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path.with_suffix(".lock"), "w")  # noqa: SIM115
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = open(path, "w")  # noqa: SIM115
         except OSError as error:
-            raise UserError(
-                f"cannot write {self.path}: {error.strerror}; choose a folder that can be written"
-            ) from error
+            raise UserError(f"cannot write {path}: {error.strerror}; choose a folder that can be written") from error
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("another process is submitting the same: waiting for it", flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
