@@ -21,12 +21,10 @@ CREATE TABLE IF NOT EXISTS submissions (
     id INTEGER PRIMARY KEY, competition TEXT NOT NULL, leaderboard TEXT NOT NULL, run_id TEXT NOT NULL,
     sha256 TEXT NOT NULL, description TEXT NOT NULL, file TEXT NOT NULL, cv_score REAL, state TEXT NOT NULL,
     ref INTEGER, public_score REAL, private_score REAL, error TEXT, created TEXT NOT NULL, updated TEXT NOT NULL,
-    arena TEXT NOT NULL DEFAULT '', kernel TEXT, kernel_version INTEGER, output_sha256 TEXT,
-    rank INTEGER, teams INTEGER);
+    arena TEXT NOT NULL DEFAULT '', kernel TEXT, kernel_version INTEGER, rank INTEGER, teams INTEGER);
 CREATE INDEX IF NOT EXISTS same_bytes ON submissions (competition, leaderboard, sha256)
 """
-ADDED = ("arena TEXT NOT NULL DEFAULT ''", "kernel TEXT", "kernel_version INTEGER", "output_sha256 TEXT")
-ADDED += ("rank INTEGER", "teams INTEGER")
+ADDED = ("arena TEXT NOT NULL DEFAULT ''", "kernel TEXT", "kernel_version INTEGER", "rank INTEGER", "teams INTEGER")
 """Columns that ledgers of the first days lack."""
 
 
@@ -34,9 +32,9 @@ ADDED += ("rank INTEGER", "teams INTEGER")
 class LedgerRow:
     """A submission; times are UTC, ISO.
 
-    Up to `uploaded` it is not known to have been submitted; `submitted` waits for its score. `sha256` is of what is
-    sent: the CSV, or the package and notebook that answer in its place, whose output has `output_sha256`. `arena` is
-    the slug on the leaderboard, empty where an old ledger did not keep it.
+    Up to `uploaded` it is not known to have been submitted; `submitted` waits for its score. `sha256` is of what
+    answers: the CSV, or the packed run (its weights and rule) whose notebook writes one. `arena` is the slug on the
+    leaderboard, empty where an old ledger did not keep it.
     """
 
     id: int
@@ -57,7 +55,6 @@ class LedgerRow:
     arena: str = ""
     kernel: str | None = None
     kernel_version: int | None = None
-    output_sha256: str | None = None
     rank: int | None = None
     teams: int | None = None
 
@@ -104,12 +101,6 @@ class Ledger:
         """The latest submission of the same bytes to the same leaderboard."""
         same = "competition = ? AND leaderboard = ? AND arena IN (?, '') AND sha256 = ?"
         rows = self._select(same, competition, leaderboard, arena, sha256)
-        return rows[-1] if rows else None
-
-    def find_output(self, row: LedgerRow) -> LedgerRow | None:
-        """The latest other submission to the same leaderboard whose notebook wrote the same bytes."""
-        same = "competition = ? AND leaderboard = ? AND arena = ? AND output_sha256 = ? AND id != ? AND ref IS NOT NULL"
-        rows = self._select(same, row.competition, row.leaderboard, row.arena, row.output_sha256, row.id)
         return rows[-1] if rows else None
 
     def best(self, competition: str, leaderboard: str) -> LedgerRow | None:
