@@ -1,4 +1,4 @@
-"""A submission as a notebook that answers: its dataset, push, run, the check of its file, and that version submitted."""
+"""A submission as a notebook that answers: dataset, push, run, the check of its file, and that version submitted."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,8 +40,7 @@ class NotebookRun:
         """Nothing: the package was checked when it was made, and the notebook's file is checked when it has run."""
 
     def upload(self, client: Client, ledger: Ledger, row: LedgerRow) -> LedgerRow:
-        """Dataset and notebook, the run of its version, and the check of the file that it wrote; a row in state `failed`
-        where the notebook fails."""
+        """Dataset and notebook, the run of its version, the check of its file; `failed` where the notebook fails."""
         if row.kernel_version is None:
             row = self._push(client, ledger, row)
         try:
