@@ -26,9 +26,13 @@ def rank_mean(members, weights: Sequence[float] | None = None) -> np.ndarray:
     Members are float (m, n) or (m, n, K); ranks are taken over the n rows, for each member and column by itself, ties
     share their average rank, and rank r of n becomes (r - 1/2) / n. Raises as `weighted_mean`.
     """
+    return weighted_mean(as_ranks(members), weights)
+
+
+def as_ranks(members) -> np.ndarray:
+    """The ranks of `rank_mean` in place of values, float64 of the same shape. Raises as `weighted_mean`."""
     members = checked(members)
-    ranks = rankdata(members, method="average", axis=1)
-    return weighted_mean((ranks - 0.5) / members.shape[1], weights)
+    return (rankdata(members, method="average", axis=1) - 0.5) / members.shape[1]
 
 
 def align(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.blend import align, rank_mean, weighted_mean
+from common.blend import align, as_ranks, checked, rank_mean, weighted_mean
 from common.competition import Competition
 from common.data import fingerprint
 from common.decide import Rule
-from common.errors import UserError
+from common.errors import UserError, listing
 from common.files import content_hash, write_atomically, write_json
+from common.greedy import select
+from common.labels import label_array
 from common.options import Options
+from common.paired import paired_values, units_of
 from common.predict import from_table, members_of, predict_test, to_table
 from common.recipe import Recipe
-from common.run import Run, environment, find_run, now
-from common.train.score import score_out_of_fold
+from common.run import Run, all_runs, environment, find_run, now
+from common.train.score import score_out_of_fold, score_values
 
 AVERAGES = {"mean": weighted_mean, "rank": rank_mean}
 
@@ -53,6 +56,78 @@ def blend_runs(competition: Competition, members: Sequence[Run], how: str, weigh
     Raises:
         UserError: fewer than two runs, an unfinished one, other data or other held-out rows, or wrong weights.
     """
+    tables = held_out(members, how)
+    blend = {"of": [run.id for run in members], "how": how, "by": list(weights) or [1.0] * len(members)}
+    table = like(tables[0], average(blend, [from_table(table) for table in tables]))
+    metrics = {"metric": competition.metric, **score_out_of_fold(competition, members[0].recipe, table)}
+    return write_blend(competition, members[0], blend, table, metrics, root)
+
+
+def select_runs(competition: Competition, members: Sequence[Run], how: str, root: Path) -> Run:
+    """The run that averages those of `members`, and by those weights, that `common.greedy` chooses; `how` as in
+    `blend_runs`. It is decided by the first one's rule.
+
+    Its out-of-fold outputs and score are nested, weights and rule. metrics.json also holds `in_sample`, the flattering
+    score of the weights on the rows that chose them, `best`, the member with the highest score of its own, and `gain`:
+    how much higher the blend scores than the member that is best on the other folds, with its 95% interval.
+
+    Raises:
+        UserError: as `blend_runs`.
+    """
+    tables, recipe = held_out(members, how), members[0].recipe
+    outputs = checked([from_table(table) for table in tables])
+    labels = label_array(tables[0]["label"], competition.task, len(competition.classes))
+    chosen = select(
+        as_ranks(outputs) if how == "rank" else outputs,
+        labels,
+        tables[0]["fold"].to_numpy(),
+        competition.metric,
+        recipe.decision,
+        len(competition.classes),
+        groups=tables[0]["group"].to_numpy() if "group" in tables[0] else None,
+        seed=recipe.seed,
+    )
+    table = like(tables[0], chosen.outputs)
+    gain = paired_values(competition, labels, (chosen.values, chosen.single), units_of(table)).difference(0, 1)
+    best = max(members, key=lambda run: run.metrics["score"])
+    metrics = {"metric": competition.metric, **score_values(competition, table, labels, chosen.values, recipe.seed)}
+    metrics |= {"rule": chosen.rule.to_dict(), "in_sample": chosen.in_sample, "gain": list(gain)}
+    metrics |= {"best": {"run": best.id, "score": best.metrics["score"]}}
+    weights = {run.id: weight for run, weight in zip(members, chosen.weights.tolist(), strict=True) if weight > 0}
+    blend = {"of": list(weights), "how": how, "by": list(weights.values()), "from": [run.id for run in members]}
+    return write_blend(competition, members[0], blend, table, metrics, root)
+
+
+def selectable(root: Path, competition: str) -> tuple[list[Run], list[Run]]:
+    """The finished runs that can be blended, the best first, and those left out because they hold out other rows, or
+    answer in another form, than the best of those that hold out the most.
+
+    Raises:
+        UserError: no run, or runs on different data, between which nobody but the user can choose.
+    """
+    finished = [run for run in all_runs(root, competition) if run.finished and "blend" not in run.about]
+    runs = sorted(
+        (run for run in finished if run.metrics["score"] is not None),
+        key=lambda run: (run.metrics["n"], run.metrics["score"]),
+        reverse=True,
+    )
+    if not runs:
+        raise UserError(f"no finished run of {competition} in {root / competition}: train some, or name them with --of")
+    if len(data := {run.about.get("source", run.fingerprint): run.id for run in runs}) > 1:
+        raise UserError(f"the runs are of {len(data)} data sets (as {listing(data.values(), 4)}): choose with --of")
+    forms = [_form(run) for run in runs]
+    fitting = [run for run, form in zip(runs, forms, strict=True) if form == forms[0]]
+    return fitting, [run for run in runs if run not in fitting]
+
+
+def _form(run: Run) -> tuple[frozenset[str], int]:
+    """The ids that a run held out, and how many dimensions its outputs have."""
+    table = pd.read_parquet(run.folder / "out_of_fold.parquet")
+    return frozenset(table["id"]), from_table(table).ndim
+
+
+def held_out(members: Sequence[Run], how: str) -> list[pd.DataFrame]:
+    """The out-of-fold tables of runs that can be averaged, in one order of rows. Raises UserError as `blend_runs`."""
     if len(members) < 2:
         raise UserError("a blend needs two runs or more: --of RUN RUN …")
     ids = [run.id for run in members]
@@ -64,19 +139,26 @@ def blend_runs(competition: Competition, members: Sequence[Run], how: str, weigh
         if not (run.folder / "out_of_fold.parquet").is_file():
             raise UserError(f"run {run.id} has no out-of-fold predictions; finish it first")
     if len({run.about.get("source", run.fingerprint) for run in members}) > 1:
-        raise UserError(f"runs {', '.join(run.id for run in members)} were not trained on the same data")
-    first = members[0]
-    if how == "rank" and first.recipe.decision not in ("thresholds", "prevalence", "probability"):
-        raise UserError(f"ranks cannot be decided by '{first.recipe.decision}'; blend with --how mean")
-    recipe = {"of": ids, "how": how, "by": list(weights) or [1.0] * len(members)}
-    tables = align([pd.read_parquet(run.folder / "out_of_fold.parquet") for run in members])
-    outputs = average(recipe, [from_table(table) for table in tables])
-    kept = {name: tables[0][name].to_numpy() for name in ("fold", "label", "group") if name in tables[0]}
-    table = to_table(tables[0]["id"].to_numpy(), outputs, **kept)
-    metrics = {"metric": competition.metric, **score_out_of_fold(competition, first.recipe, table)}
-    about = {"competition": competition.name, "recipe": first.about["recipe"], "blend": recipe, "skipped": []}
+        raise UserError(f"runs {', '.join(ids)} were not trained on the same data")
+    decision = members[0].recipe.decision
+    if how == "rank" and decision not in ("thresholds", "prevalence", "probability"):
+        raise UserError(f"ranks cannot be decided by '{decision}'; blend with --how mean")
+    return align([pd.read_parquet(run.folder / "out_of_fold.parquet") for run in members])
+
+
+def like(table: pd.DataFrame, outputs: np.ndarray) -> pd.DataFrame:
+    """The rows of an out-of-fold table with other outputs."""
+    kept = {name: table[name].to_numpy() for name in ("fold", "label", "group") if name in table}
+    return to_table(table["id"].to_numpy(), outputs, **kept)
+
+
+def write_blend(
+    competition: Competition, first: Run, blend: dict, table: pd.DataFrame, metrics: dict, root: Path
+) -> Run:
+    """The run folder of a blend: the runs that it is made `of`, `how` and `by` which weights."""
+    about = {"competition": competition.name, "recipe": first.about["recipe"], "blend": blend, "skipped": []}
     about |= {"data": first.fingerprint, "source": first.about.get("source"), "started": now()}
-    run = Run(root / competition.name / f"blend-{content_hash(recipe)}")
+    run = Run(root / competition.name / f"blend-{content_hash(blend)}")
     write_json(run.folder / "environment.json", environment())
     write_json(run.folder / "run.json", about)
     write_atomically(run.folder / "out_of_fold.parquet", lambda path: table.to_parquet(path, index=False))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from common.competition import Competition
-from common.metrics import find
+from common.metrics import Weighted, find
 from common.run import Run
 from common.train.score import decided
 
@@ -48,12 +48,20 @@ def compare(
         ]
         for row, held_out in zip(runs, tables, strict=True)
     ]
+    return resampled(measures, len(units), replicates, random_seed)
+
+
+def resampled(
+    measures: Sequence[Sequence[tuple[Weighted, np.ndarray]]], n: int, replicates: int = 1000, random_seed: int = 0
+) -> Compared:
+    """The bootstrap of `compare`. `measures[recipe][seed]`: a metric as a function of row weights, and which of `n`
+    units each of its rows belongs to, int (rows,)."""
 
     def scores(multiplicity: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         of_seed = {seed: [score(multiplicity[unit]) for score, unit in column(measures, seed)] for seed in set(seeds)}
         return np.mean([of_seed[seed] for seed in seeds], axis=0)
 
-    random, count, n = np.random.default_rng(random_seed), len(runs[0]), len(units)
+    random, count = np.random.default_rng(random_seed), len(measures[0])
     drawn = [
         scores(
             np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64),
@@ -62,6 +70,15 @@ def compare(
         for _ in range(replicates)
     ]
     return Compared(scores(np.ones(n), np.arange(count)), np.array(drawn))
+
+
+def paired_values(
+    competition: Competition, labels: np.ndarray, values: Sequence[np.ndarray], units: np.ndarray
+) -> Compared:
+    """Several ways to decide the same rows, each (n,) or (n, K), compared; `units` (n,) are drawn whole."""
+    unit, metric = np.unique(units, return_inverse=True)[1], find(competition.metric)
+    measures = [[(metric.prepare(labels, decided, len(competition.classes)), unit)] for decided in values]
+    return resampled(measures, int(unit.max()) + 1)
 
 
 def units_of(table: pd.DataFrame) -> np.ndarray:

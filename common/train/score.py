@@ -41,22 +41,24 @@ def in_words(metric: str, score: float, interval: Sequence[float], n: int) -> st
 
 
 def score_out_of_fold(competition: Competition, recipe: Recipe, table: pd.DataFrame) -> dict:
-    """Score, 95% interval (whole groups resampled), per-fold scores and the rule fitted on all held-out rows.
+    """What `score_values` says of an out-of-fold table, and the rule fitted on all its rows.
 
     The reported score is nested: each fold is decided by a rule fitted on the others.
     """
-    classes = len(competition.classes)
     labels, values = decided(competition, recipe, table)
-    outputs, folds = from_table(table), table["fold"].to_numpy()
-    of_row = table["group"].to_numpy() if "group" in table else None
-    score = partial(evaluate, competition.metric, classes=classes)
+    rule = fit_rule(recipe.decision, from_table(table), labels, len(competition.classes))
+    return {**score_values(competition, table, labels, values, recipe.seed), "rule": rule.to_dict()}
+
+
+def score_values(
+    competition: Competition, table: pd.DataFrame, labels: np.ndarray, values: np.ndarray, seed: int
+) -> dict:
+    """Score, 95% interval (whole groups resampled), number of rows and per-fold scores of what was decided for the rows
+    of a table, both (n,) or (n, K)."""
+    score = partial(evaluate, competition.metric, classes=len(competition.classes))
+    folds, groups = table["fold"].to_numpy(), table["group"].to_numpy() if "group" in table else None
+    interval = bootstrap_interval(
+        competition.metric, labels, values, classes=len(competition.classes), groups=groups, seed=seed
+    )
     per_fold = {str(fold): score(labels[folds == fold], values[folds == fold]) for fold in np.unique(folds)}
-    interval = bootstrap_interval(competition.metric, labels, values, classes=classes, groups=of_row, seed=recipe.seed)
-    rule = fit_rule(recipe.decision, outputs, labels, classes)
-    return {
-        "score": score(labels, values),
-        "interval": list(interval),
-        "n": len(labels),
-        "folds": per_fold,
-        "rule": rule.to_dict(),
-    }
+    return {"score": score(labels, values), "interval": list(interval), "n": len(labels), "folds": per_fold}
