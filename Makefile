@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 COMPETITIONS := $(patsubst competitions/%/__init__.py,%,$(wildcard competitions/*/__init__.py))
-VERBS := download prepare show-augment embed probe train predict blend ensemble ablate suspects submit runs ledger
+VERBS := download prepare show-augment embed probe train predict blend ensemble ablate suspects submit kernel runs ledger
 FORWARD = $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .DEFAULT_GOAL := help

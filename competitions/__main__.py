@@ -22,6 +22,7 @@ VERBS = {
     "ablate": "turn off one intervention of a recipe at a time, over seeds: what each brings, with intervals",
     "suspects": "list the labels that a run's held-out predictions speak against",
     "submit": "from raw data to a scored submission: train if needed, predict, decide, submit, wait for the score",
+    "kernel": "train a recipe as a notebook on the leaderboard's machines, and bring the run back",
     "runs": "list the runs with their scores",
     "ledger": "list the submissions with CV beside the leaderboard",
 }

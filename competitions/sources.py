@@ -32,6 +32,9 @@ class Source:
     raw: Path
     mark: str = ""
     solution: Path | None = None
+    hidden: Path | None = None
+    """The download as a notebook finds it when the practice leaderboard runs it again: with the test images that the
+    solution knows, and nobody has seen."""
 
     @property
     def prefix(self) -> str:
@@ -167,6 +170,9 @@ def sample_folder(competition: Competition) -> Path:
 
 def how_to_get(competition: Competition) -> str:
     sample = ", or take sample data with DATA=sample" if competition.make_sample else ""
+    if not competition.slug and competition.downloads:
+        own = competition.downloads[0]
+        return f"{own.how} (from {own.page}){sample}"
     if not competition.slug:
         return f"point DATA at its folder or .zip{sample}"
     return (
@@ -175,28 +181,24 @@ def how_to_get(competition: Competition) -> str:
     )
 
 
-def check_download(competition: Competition, board: str) -> None:
-    """Raises UserError where there is nothing to download."""
-    if not competition.slug:
-        raise UserError(f"{competition.name} has no Kaggle competition to download from: {how_to_get(competition)}")
-    if board == "practice" and not competition.make_sample:
-        raise UserError(f"{competition.name} has no sample data to download: {how_to_get(competition)}")
-
-
 def sample_source(competition: Competition) -> Source:
     """Sample data, drawn where it is not there yet; the truth of its test set, if it has one that is not labelled in
-    the raw layout, lies outside its folder. Raises UserError where the competition has no sample data."""
+    the raw layout, lies outside its folder. Where notebooks answer, a second test set is drawn for them alone. Raises
+    UserError where the competition has no sample data."""
     if competition.make_sample is None:
         raise UserError(f"{competition.name} has no sample data: {how_to_get(competition)}")
-    raw = sample_folder(competition)
-    solution = PRACTICE / f"{competition.name}-sample" / "solution.csv"
+    raw, secret = sample_folder(competition), PRACTICE / f"{competition.name}-sample"
     truth = competition.make_sample(raw, 0)
     if competition.labelled_test or truth.empty:
         return Source(competition, raw, mark="sample data")
+    solution, hidden = secret / "solution.csv", None
+    if competition.takes == "notebook":
+        hidden = secret / "hidden"
+        truth = competition.make_sample(hidden, 1)
     wanted = truth.to_csv(index=False)
     if not solution.is_file() or solution.read_text() != wanted:
         write_text(solution, wanted)
-    return Source(competition, raw, mark="sample data", solution=solution)
+    return Source(competition, raw, mark="sample data", solution=solution, hidden=hidden)
 
 
 def arena(raw: Source) -> Source:
@@ -206,8 +208,9 @@ def arena(raw: Source) -> Source:
     name = f"{raw.competition.name}-{raw.fingerprint}"
     folder = PRACTICE / name
     slug = f"{raw.competition.slug or raw.competition.name}-{raw.fingerprint[:8]}"
+    takes = "csv" if raw.competition.takes == "notebook" else raw.competition.takes  # its images lie in the raw folder
     mark = raw.mark or ("" if raw.competition.labelled_test else HELD_OUT_MARK)
-    made = Arena(replace(raw.competition, slug=slug), folder, mark, folder / "solution.csv", parent=raw)
+    made = Arena(replace(raw.competition, slug=slug, takes=takes), folder, mark, folder / "solution.csv", parent=raw)
     made.write()
     return made
 
@@ -220,7 +223,8 @@ def practice_competition(raw: Source):
     competition = raw.competition
     score = partial(evaluate, competition.metric, classes=len(competition.classes))
     title = f"{competition.title} ({raw.mark})" if raw.mark else competition.title
-    return PracticeCompetition(competition.slug or competition.name, title, competition, raw.raw, raw.solution, score)
+    slug = competition.slug or competition.name
+    return PracticeCompetition(slug, title, competition, raw.raw, raw.solution, score, raw.hidden)
 
 
 def practice_competitions() -> list:
@@ -229,6 +233,6 @@ def practice_competitions() -> list:
     for about in sorted(PRACTICE.glob(f"*/{ABOUT}")):
         facts, folder = read_json(about), about.parent
         if facts["competition"] in names():
-            competition = replace(load(facts["competition"]), slug=facts["slug"])
+            competition = replace(load(facts["competition"]), slug=facts["slug"], takes="csv")
             sources.append(Source(competition, folder, facts.get("mark", HELD_OUT_MARK), folder / "solution.csv"))
     return [practice_competition(raw) for raw in sources]

@@ -1,6 +1,6 @@
 """What each verb does: reads the raw folder, calls the rooms of `common/` in order, prints what came of it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,23 +12,13 @@ from common.competition import Competition
 from common.errors import UserError
 from common.options import Options
 from common.recipe import Recipe
-from common.run import Run, all_runs, find_run
+from common.run import all_runs, find_run
 from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
 from competitions.blending import blend as blend
-from competitions.leaderboards import choose_leaderboard, leaderboard_client, take_leaderboard
-from competitions.sources import (
-    DATA,
-    PRACTICE,
-    Source,
-    arena,
-    check_download,
-    practice_competitions,
-    sample_source,
-    source,
-)
+from competitions.sources import PRACTICE, Source, practice_competitions, source
+from competitions.submitting import kernel as kernel
+from competitions.submitting import submit as submit
 from competitions.training import choose_run, train_recipe
-
-SUBMISSIONS = Path("submissions")
 
 
 def prepare(competition: Competition, words: list[str]) -> None:
@@ -191,65 +181,10 @@ def suspects(competition: Competition, words: list[str]) -> None:
     print(f"{raw.prefix}all {len(table):,} labels, the most suspicious first, with their files: {path}")
 
 
-def submit(competition: Competition, words: list[str]) -> None:
-    from common.kaggle.csv_file import CsvFile
-    from common.kaggle.ledger import Ledger
-    from common.kaggle.submit import check_way, refuse_what_kaggle_lacks
-    from common.kaggle.submit import submit as send
-    from common.submission import check_sample
-
-    board, words = take_leaderboard(words)
-    run_id, words = take(words, "--run")
-    recipe, options, asked = parse_recipe(competition, "submit", words)
-    raw = source(competition, options)
-    if raw.mark:
-        print(f"{raw.prefix}drawn by this project in the layout of the real download; its scores say nothing else")
-    board = choose_leaderboard(board, raw)
-    if board == "practice":
-        raw = arena(raw)
-        competition = raw.competition
-    with leaderboard_client(board, raw) as client:
-        refuse_what_kaggle_lacks(competition, client)
-        check_way(competition, client)
-        test = raw.test()
-        check_sample(raw.raw / competition.sample_submission, competition)
-        run = choose_run(competition, run_id, asked, recipe, raw, replace(options, again=False), test)
-        csv = write_submission(competition, run, raw, test, options)
-        ledger = Ledger()
-        way = CsvFile(csv, competition, raw.raw / competition.sample_submission)
-        row = send(way, competition, client, ledger, run.id, run.metrics["score"], options.again)
-    print(f"written down in {ledger.path}")
-    print(f"{row}{f' ({raw.mark})' if raw.mark else ''}")
-    if row.state == "failed":
-        raise UserError(f"{board}: submission {row.ref} was refused: {row.error}")
-
-
-def write_submission(competition: Competition, run: Run, raw: Source, test: pd.DataFrame, options: Options) -> Path:
-    """`submissions/<competition>/<run>.csv`, validated, with its manifest beside it."""
-    from common.ensemble import answers, predict_run
-    from common.submission import validate, write, write_manifest
-
-    ids, values = answers(run, predict_run(competition, run, test, options))
-    csv = SUBMISSIONS / competition.name / f"{run.id}.csv"
-    write(csv, ids, values, competition, raw.raw)
-    validate(csv, competition, raw.raw / competition.sample_submission)
-    facts = {key: run.metrics[key] for key in ("metric", "score", "interval")}
-    write_manifest(csv, run=run.id, recipe=run.about["recipe"], data=run.fingerprint, cv=facts)
-    return csv
-
-
 def download(competition: Competition, words: list[str]) -> None:
-    from common.kaggle.download import download as fetch
+    from competitions.downloads import download as get
 
-    board, words = take_leaderboard(words)
-    board = board or "kaggle"
-    options = parse(Options, words, f"python -m competitions {competition.name} download")
-    default = DATA / (competition.name if board == "kaggle" else f"{competition.name}-practice")
-    folder = Path(options.data) if options.data else default
-    check_download(competition, board)
-    with leaderboard_client(board, sample_source(competition) if board == "practice" else None) as client:
-        fetch(competition, folder, client)
-    print(f"{source(competition, replace(options, data=str(folder))).prefix}{competition.name} is in {folder}")
+    get(competition, words)
 
 
 def runs(competition: Competition, words: list[str]) -> None:
