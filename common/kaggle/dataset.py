@@ -30,7 +30,7 @@ def ensure_dataset(package: Package, client: Client) -> str:
     write_metadata(package, client.owner)
     if _is_current(package, client, ref):
         return ref
-    client.call(lambda api: _upload(api, package, ref), ref)
+    client.call(lambda api: _upload(api, package, ref), f"dataset {ref}")
     if not _is_current(package, client, ref):
         raise UserError(f"{client.leaderboard}: dataset {ref} lacks {package.mark}: run the same command again")
     return ref
@@ -38,7 +38,7 @@ def ensure_dataset(package: Package, client: Client) -> str:
 
 def _upload(api: "KaggleApi", package: Package, ref: str) -> None:
     """A new dataset, or a new version of it. What an answer that was lost has done is found first."""
-    status = _status(api, ref)
+    status = _status(api, f"dataset {ref}")
     if status is None:
         answer = api.dataset_create_new(str(package.folder), quiet=True)
     elif status == "ready" and package.mark not in _files(api, ref):
@@ -52,7 +52,7 @@ def _upload(api: "KaggleApi", package: Package, ref: str) -> None:
 def _is_current(package: Package, client: Client, ref: str) -> bool:
     """Whether the version that is ready, after the wait for it, holds the package."""
     polling = Polling(f"{client.leaderboard}: dataset {ref} is being unpacked")
-    while (status := client.call(lambda api: _status(api, ref), ref)) not in (None, "ready"):
+    while (status := client.call(lambda api: _status(api, ref), f"dataset {ref}")) not in (None, "ready"):
         if status in ("failed", "deleted"):
             raise UserError(
                 f"{client.leaderboard}: dataset {ref} is {status}: delete it there and run the same command"
@@ -63,7 +63,7 @@ def _is_current(package: Package, client: Client, ref: str) -> bool:
                 "again to wait on"
             )
         polling.pause()
-    return status is not None and client.call(lambda api: package.mark in _files(api, ref), ref)
+    return status is not None and client.call(lambda api: package.mark in _files(api, ref), f"dataset {ref}")
 
 
 def _status(api: "KaggleApi", ref: str) -> str | None:

@@ -79,7 +79,7 @@ def push_once(
             )
         return answer.version_number
 
-    return ref, client.call(push, ref)
+    return ref, client.call(push, f"notebook {ref}")
 
 
 def await_kernel(ref: str, version: int, client: Client) -> None:
@@ -92,7 +92,7 @@ def await_kernel(ref: str, version: int, client: Client) -> None:
     polling = Polling(f"{client.leaderboard}: notebook {ref} version {version}")
     what = polling.what
     while True:
-        answer = client.call(lambda api: _status(api, ref), ref)
+        answer = client.call(lambda api: _status(api, ref), f"notebook {ref}")
         state = "not known yet" if answer is None else answer.status.name
         if state == "COMPLETE":
             break
@@ -102,7 +102,7 @@ def await_kernel(ref: str, version: int, client: Client) -> None:
             raise UserError(f"{what} is {state} after {clock(polling.waited)}: run the same command again to wait on")
         polling.what = f"{what} is {state}"
         polling.pause()
-    latest = client.call(lambda api: _kernel(api, ref), ref)
+    latest = client.call(lambda api: _kernel(api, ref), f"notebook {ref}")
     if latest is not None and latest.metadata.current_version_number != version:
         raise KernelFailed(f"{what} is not the latest any more, {latest.metadata.current_version_number} is")
 
@@ -115,7 +115,7 @@ def fetch_output(ref: str, folder: Path, client: Client, prefix: str = "") -> li
     """
     files, token = {}, None
     while token != "":
-        page = client.call(lambda api, token=token: _output(api, ref, token), ref)
+        page = client.call(lambda api, token=token: _output(api, ref, token), f"notebook {ref}")
         files |= {file.file_name: file.url for file in page.files or [] if file.file_name.startswith(prefix)}
         token = page.next_page_token or ""
     paths = []
@@ -124,7 +124,7 @@ def fetch_output(ref: str, folder: Path, client: Client, prefix: str = "") -> li
         if not path.resolve().is_relative_to(folder.resolve()):
             raise UserError(f"{client.leaderboard}: notebook {ref} has an output outside its folder: {name}")
         if not path.is_file():
-            client.call(lambda api, url=url, path=path: _download(url, path), ref)
+            client.call(lambda api, url=url, path=path: _download(url, path), f"notebook {ref}")
         paths.append(path)
     return paths
 
@@ -196,7 +196,7 @@ def _output(api: "KaggleApi", ref: str, token: str | None) -> ApiListKernelSessi
 
 def _log_tail(client: Client, ref: str) -> str:
     """The last lines that the notebook wrote, in one."""
-    log = client.call(lambda api: _output(api, ref, None), ref).log or ""
+    log = client.call(lambda api: _output(api, ref, None), f"notebook {ref}").log or ""
     with suppress(ValueError, KeyError, TypeError):
         log = "".join(record["data"] for record in json.loads(log))
     lines = [line.strip() for line in log.splitlines() if line.strip()]
