@@ -17,7 +17,7 @@ def take_leaderboard(words: list[str]) -> tuple[str, list[str]]:
 
 def choose_leaderboard(asked: str, raw: Source) -> str:
     """Kaggle's where there are credentials and real data, else the practice leaderboard."""
-    from common.kaggle.client import has_credentials
+    from common.kaggle.credentials import has_credentials
 
     if asked == "kaggle" and raw.mark:
         raise UserError("sample data goes to the practice leaderboard alone; leave out --leaderboard kaggle")

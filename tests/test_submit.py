@@ -1,13 +1,10 @@
 """Submitting: once, found again after a lost answer, refused in one line, and written down."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,10 +12,9 @@ import requests
 
 from common.errors import UserError
 from common.files import sha256_of_file
-from common.kaggle import client as clients
 from common.kaggle import polling, reasons
 from common.kaggle import submit as submitting
-from common.kaggle.client import Client, has_credentials, kaggle_client, practice_client
+from common.kaggle.client import Client, kaggle_client, practice_client
 from common.kaggle.csv_file import CsvFile
 from common.kaggle.ledger import Ledger, table
 from common.kaggle.practice.server import running
@@ -240,158 +236,6 @@ def test_kaggle_without_credentials_says_where_to_put_them(ledger, csv, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("file", ["access_token", "access_token.txt", "kaggle.json", "credentials.json"])
-def test_credentials_are_found_in_files(file, tmp_path):
-    assert not has_credentials()
-    (tmp_path / "home" / ".kaggle").mkdir(parents=True)
-    (tmp_path / "home" / ".kaggle" / file).write_text("x")
-    assert has_credentials()
-
-
-def test_credentials_are_found_in_the_environment(monkeypatch):
-    monkeypatch.setenv("KAGGLE_USERNAME", "someone")
-    assert not has_credentials()
-    monkeypatch.setenv("KAGGLE_KEY", "x")
-    assert has_credentials()
-    monkeypatch.delenv("KAGGLE_KEY")
-    monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
-    assert has_credentials()
-
-
-def test_asking_for_credentials_imports_no_client():
-    code = "import sys, common.kaggle.client as c; c.has_credentials(); print('kaggle' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert said.stdout == "False\n"
-
-
-class Scripted(BaseHTTPRequestHandler):
-    """A server at the edge of the world, which answers as it is told and notes what it is sent."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        self.server.seen.append(self.headers.get("Authorization"))
-        self.rfile.read(int(self.headers["Content-Length"]))
-        status, headers, body = self.server.answers.pop(0) if self.server.answers else (200, {}, b"{}")
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": len(body), **headers}.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def scripted():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Scripted)
-    server.answers, server.seen = [], []
-    thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def as_kaggle(server) -> Client:
-    """The official client with a user's token, on a server that plays Kaggle."""
-    api = practice_client(f"http://127.0.0.1:{server.server_port}").api
-    api.config_values = {"username": "someone", "token": SECRET}
-    return Client("kaggle", "https://api.kaggle.com", lambda: api)
-
-
-def ask(client: Client):
-    return client.call(lambda api: api.competition_submissions(SLUG), SLUG)
-
-
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_a_server_in_trouble_is_asked_again(scripted, status):
-    scripted.answers += [(status, {"Content-Type": "text/html"}, b"busy")] * 3
-    assert ask(as_kaggle(scripted)) == []
-    assert len(scripted.seen) == 4
-
-
-def test_a_server_that_stays_in_trouble_is_given_up(scripted):
-    scripted.answers += [(503, {"Content-Type": "text/html"}, b"busy")] * 50
-    with pytest.raises(UserError, match=r"Kaggle is in trouble \(503\)"):
-        ask(as_kaggle(scripted))
-    assert len(scripted.seen) == clients.ATTEMPTS
-
-
-def test_an_answer_that_cannot_be_read_is_asked_for_again(scripted):
-    scripted.answers += [(502, {}, b"<html>"), (200, {}, b"")]
-    assert ask(as_kaggle(scripted)) == []
-
-
-def test_retry_after_is_honoured_and_an_endless_wait_is_refused(scripted, monkeypatch):
-    pauses = []
-    monkeypatch.setattr(clients.time, "sleep", pauses.append)
-    date = formatdate(time.time() + 100, usegmt=True)
-    scripted.answers += [(429, {"Retry-After": "7"}, b"{}"), (429, {"Retry-After": date}, b"{}")]
-    ask(as_kaggle(scripted))
-    assert 7 <= pauses[0] <= 8
-    assert 97 <= pauses[1] <= 101
-    scripted.answers += [(429, {"Retry-After": "86400"}, b"{}")]
-    with pytest.raises(UserError, match="slow down"):
-        ask(as_kaggle(scripted))
-    assert len(pauses) == 2
-
-
-def test_pauses_grow_and_are_jittered(monkeypatch):
-    monkeypatch.setattr(reasons, "FIRST_PAUSE", 1.0)
-    broken = requests.ConnectionError("reset")
-    for attempt in range(1, 6):
-        pauses = [reasons.pause(broken, attempt) for _ in range(50)]
-        assert 0.5 * 2 ** (attempt - 1) <= min(pauses) < max(pauses) <= 1.5 * 2 ** (attempt - 1)
-
-
-@pytest.mark.parametrize(
-    ("status", "says"),
-    [
-        (400, "Kaggle refuses 'tiny-challenge' (400): the reason"),
-        (401, "make a new token at https://www.kaggle.com/settings/api"),
-        (403, "accept the rules at https://www.kaggle.com/competitions/tiny-challenge/rules"),
-        (404, "Kaggle knows no competition 'tiny-challenge'"),
-    ],
-)
-def test_a_refusal_is_one_line_with_the_way_out_and_is_not_repeated(scripted, status, says):
-    scripted.answers += [(status, {}, b'{"code": %d, "message": "the reason"}' % status)]
-    with pytest.raises(UserError) as error:
-        ask(as_kaggle(scripted))
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
-    assert len(scripted.seen) == 1
-
-
-def test_a_token_never_reaches_an_error_or_the_terminal(scripted, capfd, monkeypatch):
-    monkeypatch.setenv("VERBOSE", "1")
-    scripted.answers += [(400, {}, f'{{"code": 400, "message": "no {SECRET} here"}}'.encode())]
-    with pytest.raises(UserError, match=r"no \*\*\* here"):
-        ask(as_kaggle(scripted))
-    assert scripted.seen == [f"Bearer {SECRET}"]
-    assert SECRET not in "".join(capfd.readouterr())
-
-
-def test_the_users_token_is_never_sent_to_the_practice_leaderboard(scripted, monkeypatch, capfd):
-    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
-    ask(practice_client(f"http://127.0.0.1:{scripted.server_port}"))
-    assert scripted.seen == ["Bearer none-needed"]
-    assert capfd.readouterr() == ("", "")
-
-
-def test_importing_the_client_stays_off_the_network_even_with_a_token(tmp_path):
-    code = (
-        "import socket; from common.kaggle.client import practice_client\n"
-        "def refuse(*_): raise SystemExit('asked the network')\n"
-        "socket.getaddrinfo = refuse\n"
-        "print(type(practice_client().api).__mro__[1].__name__)"
-    )
-    environment = {**os.environ, "KAGGLE_API_TOKEN": SECRET, "HOME": str(tmp_path)}
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=environment)
-    assert (said.stdout, said.stderr) == ("KaggleApi\n", "")
-
-
 def test_an_upload_that_does_not_get_through_is_a_failure_and_is_tried_again(client, ledger, state, csv, monkeypatch):
     whole, results = client.api.upload_complete, [2, 2]  # FAILED
 
@@ -455,15 +299,6 @@ def test_a_ledger_that_is_no_ledger_is_named(tmp_path):
 
 def test_the_mark_is_made_of_the_bytes():
     assert mark("0123456789abcdef" * 4) == "sha 0123456789ab"
-
-
-def test_a_proxy_is_not_asked_for_the_practice_server(ledger, csv, client, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        monkeypatch.setenv("no_proxy", "example.org")
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        row = submit(csv, competition(), practice_client(client.url), ledger, run_id="run1")
-    assert row.state == "scored"
-    assert os.environ["no_proxy"] == "example.org,127.0.0.1"
 
 
 def test_waiting_shows_that_it_is_alive(client, ledger, state, csv, monkeypatch, capsys):

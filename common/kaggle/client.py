@@ -1,26 +1,21 @@
-"""The unmodified official client, on Kaggle or on the practice leaderboard, with retries and one-line reasons.
-
-Importing `kaggle` authenticates, prints and may exit, so it is imported here alone, when the first call is made.
-"""
+"""The official client, on Kaggle or on the practice leaderboard, with retries, time limits and one-line reasons."""
 
 import io
-import logging
-import os
 import time
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 from unittest import mock
-from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from common.competition import Competition
 from common.errors import UserError
-from common.kaggle.reasons import explain, is_transient, pause
+from common.kaggle.credentials import redact, redact_error
+from common.kaggle.reasons import explain, failure_of, is_transient, pause
 
 if TYPE_CHECKING:
     from kaggle import KaggleApi
@@ -29,12 +24,12 @@ T = TypeVar("T")
 
 PRACTICE_URL = "http://127.0.0.1:7777"
 KAGGLE_URL = "https://api.kaggle.com"
-ATTEMPTS = 6
 
-CREDENTIALS_NEEDED = (
-    "no usable Kaggle credentials: set KAGGLE_API_TOKEN to a token from https://www.kaggle.com/settings/api, or save "
-    "it as ~/.kaggle/access_token, or run `kaggle auth login`; the practice leaderboard needs none"
-)
+ATTEMPTS = 6
+LONGEST_CALL = 900.0
+"""Seconds after the first failure of a call in which another attempt may begin."""
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
+"""Seconds to a connection, and between two bytes: neither cuts a long upload or download that moves."""
 
 
 @dataclass(frozen=True)
@@ -49,32 +44,51 @@ class Client:
     def api(self) -> "KaggleApi":
         return self.connect()
 
-    def call(self, function: "Callable[[KaggleApi], T]", slug: str) -> T:
-        """Run `function(api)`; again after 429, 5xx, resets and timeouts, with exponential back-off and jitter.
+    @cached_property
+    def owner(self) -> str:
+        """The user's name, which the addresses of datasets and notebooks begin with."""
+        name = self.call(lambda api: api.config_values.get("username"), "your account")
+        if not name:
+            raise UserError(f"the credentials for {self.leaderboard} name no user: run `kaggle auth login` again")
+        return name
+
+    def call(self, function: "Callable[[KaggleApi], T]", what: str) -> T:
+        """Run `function(api)`; again after 429, 5xx, resets, timeouts and answers that cannot be read, with exponential
+        back-off and jitter. A function that creates something looks first whether an earlier attempt did.
 
         What the official client prints is dropped: it may hold signed addresses. Output is turned off for the whole
         process, so a process makes one call at a time.
 
+        Args:
+            what: a competition's slug, or `dataset OWNER/SLUG`, or `notebook OWNER/SLUG`: named where it is refused.
+
         Raises:
             UserError: the reason in one line, with the way out.
         """
+        first_failure = None
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with redirect_stdout(io.StringIO()):
+                with redirect_stdout(io.StringIO()), bounded_requests():
                     return function(self.api)
-            except requests.RequestException as error:
-                seconds = pause(error, attempt)
-                if attempt == ATTEMPTS or seconds is None or not is_transient(error, self.leaderboard):
-                    reason = explain(error, self.leaderboard, self.url, slug)
-                    raise UserError(self._without_secrets(reason)) from None
+            except UserError:
+                raise
+            except Exception as error:
+                failure = failure_of(error)
+                if failure is None:
+                    redact_error(error, *self._secrets())
+                    raise
+                first_failure = first_failure or time.monotonic()
+                seconds = pause(failure, attempt)
+                late = seconds is None or time.monotonic() + seconds > first_failure + LONGEST_CALL
+                if attempt == ATTEMPTS or late or not is_transient(failure, self.leaderboard):
+                    reason = explain(failure, self.leaderboard, self.url, what)
+                    raise UserError(redact(reason, *self._secrets())) from None
             time.sleep(seconds)
         raise AssertionError("the last attempt returns or raises")
 
-    def _without_secrets(self, text: str) -> str:
+    def _secrets(self) -> list[str | None]:
         values = self.api.config_values if "api" in self.__dict__ else {}
-        for secret in filter(None, (values.get("token"), values.get("key"))):
-            text = text.replace(secret, "***")
-        return text
+        return [values.get("token"), values.get("key")]
 
 
 def slug_of(competition: Competition) -> str:
@@ -84,61 +98,39 @@ def slug_of(competition: Competition) -> str:
 
 def kaggle_client() -> Client:
     """Kaggle itself. The first call raises UserError where credentials are missing or refused."""
-    return Client("kaggle", KAGGLE_URL, _connect_to_kaggle)
+
+    def connect() -> "KaggleApi":
+        from common.kaggle.official import connect_to_kaggle
+
+        return connect_to_kaggle()
+
+    return Client("kaggle", KAGGLE_URL, connect)
 
 
 def practice_client(url: str = PRACTICE_URL) -> Client:
     """The practice leaderboard at `url`. It needs no credentials and is never sent any."""
-    return Client("practice", url.rstrip("/"), lambda: _connect_to_practice(url.rstrip("/")))
+    url = url.rstrip("/")
+
+    def connect() -> "KaggleApi":
+        from common.kaggle.official import connect_to_practice
+
+        return connect_to_practice(url)
+
+    return Client("practice", url, connect)
 
 
-def has_credentials() -> bool:
-    """Whether there is something to authenticate with, in any of the places where the official client looks."""
-    home = Path.home() / ".kaggle"
-    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
-    folders = [Path(os.environ["KAGGLE_CONFIG_DIR"])] if os.environ.get("KAGGLE_CONFIG_DIR") else [home, settings]
-    files = [home / name for name in ("access_token", "access_token.txt", "credentials.json")]
-    files += [folder / "kaggle.json" for folder in folders]
-    named = os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY")
-    return bool(os.environ.get("KAGGLE_API_TOKEN") or named) or any(file.is_file() for file in files)
+@contextmanager
+def bounded_requests() -> Iterator[None]:
+    """Within the block every request gives up on silence, and a download that is refused raises: the official client
+    waits for ever, and saves the page that says no as the file. Its calls are POSTs, its downloads are GETs."""
+    send = HTTPAdapter.send
 
+    def bounded(adapter: HTTPAdapter, request, stream=False, timeout=None, **options) -> requests.Response:
+        timeout = timeout or (CONNECT_TIMEOUT, READ_TIMEOUT)
+        answer = send(adapter, request, stream=stream, timeout=timeout, **options)
+        if request.method == "GET" and answer.status_code != requests.codes.range_not_satisfiable:
+            answer.raise_for_status()
+        return answer
 
-def _connect_to_kaggle() -> "KaggleApi":
-    api = _official_class()()
-    api.args = [argument for argument in api.args if argument != "--verbose"]  # it prints the Authorization header
-    try:
-        api.authenticate()
-    except SystemExit:
-        raise UserError(CREDENTIALS_NEEDED) from None
-    return api
-
-
-def _connect_to_practice(url: str) -> "KaggleApi":
-    class PracticeApi(_official_class()):
-        args = ()  # neither verbose nor another environment
-
-        def build_kaggle_client(self):
-            client = super().build_kaggle_client()
-            client.http_client()._endpoint = url
-            return client
-
-    # A proxy meant for the internet must not be asked for an address of this machine.
-    exceptions = filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), urlsplit(url).hostname))
-    os.environ["no_proxy"] = ",".join(dict.fromkeys(",".join(exceptions).split(",")))
-    api = PracticeApi()
-    # With a token of its own the client does not go looking for the user's.
-    api.config_values = {"username": "practice", "token": "none-needed"}
-    return api
-
-
-def _official_class() -> "type[KaggleApi]":
-    """Import the official client: in silence, and off the network, for its import authenticates against Kaggle."""
-    from kagglesdk.kaggle_http_client import KaggleHttpClient
-
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold the addresses of uploads
-    try:
-        with mock.patch.object(KaggleHttpClient, "call", side_effect=ConnectionError), redirect_stdout(io.StringIO()):
-            from kaggle import KaggleApi
-    except OSError as error:
-        raise UserError(f"the kaggle client cannot use {error.filename}: set KAGGLE_CONFIG_DIR to a folder") from error
-    return KaggleApi
+    with mock.patch.object(HTTPAdapter, "send", bounded):
+        yield

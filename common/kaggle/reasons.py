@@ -1,10 +1,12 @@
 """Why a call failed: whether to try again, after how long, and what to tell the user in one line."""
 
+import json
 import random
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import requests
+from urllib3.exceptions import HTTPError as BelowRequests
 from urllib3.exceptions import NewConnectionError
 
 FIRST_PAUSE = 1.0
@@ -14,6 +16,7 @@ PASSING = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
     requests.exceptions.InvalidJSONError,  # a gateway's page in the name of JSON, before the client looks at its status
 )
 
@@ -22,10 +25,37 @@ class UploadFailed(requests.ConnectionError):
     """The official client answers a failed upload with a message and raises nothing: this is raised instead."""
 
 
+class InTrouble(requests.RequestException):
+    """429 or 5xx where the official client would take an HTTPError for "there is no such thing"."""
+
+
+def failure_of(error: Exception) -> requests.RequestException | None:
+    """What went wrong on the way, or None for anything else.
+
+    The official client reads answers with `json`, which knows no request, and raises ValueError for a refusal here and
+    there, which is then its context.
+    """
+    if isinstance(error, requests.RequestException):
+        return error
+    if isinstance(error, json.JSONDecodeError):
+        return requests.exceptions.InvalidJSONError("not JSON")
+    if isinstance(error, BelowRequests | ConnectionError):
+        return requests.ConnectionError(error)
+    told = isinstance(error, ValueError) and isinstance(error.__context__, requests.HTTPError)
+    return error.__context__ if told else None
+
+
+def is_trouble(status: int) -> bool:
+    """Whether the server, or what stands before it, may answer otherwise a little later."""
+    return status in (408, 429) or status >= 500
+
+
 def is_transient(error: requests.RequestException, leaderboard: str) -> bool:
     """Rate limits, server errors, resets and timeouts pass; a practice server that is not there does not come."""
+    if isinstance(error, UploadFailed):  # the next attempt asks for another address
+        return True
     if error.response is not None:  # a Response of 4xx is falsy
-        return error.response.status_code == 429 or error.response.status_code >= 500
+        return is_trouble(error.response.status_code) or _is_download(error.response)
     if leaderboard == "practice" and _refused(error):
         return False
     return isinstance(error, PASSING)
@@ -53,36 +83,65 @@ def retry_after(response: requests.Response | None) -> float | None:
         return None
 
 
-def explain(error: requests.RequestException, leaderboard: str, url: str, slug: str) -> str:
-    """One line that names the culprit and the way out."""
+def explain(error: requests.RequestException, leaderboard: str, url: str, what: str) -> str:
+    """One line that names the culprit and the way out. `what`: see `common.kaggle.client.Client.call`."""
     name = "the practice leaderboard" if leaderboard == "practice" else "Kaggle"
+    kind, _, slug = what.rpartition(" ")
+    shown = f"{kind} '{slug}'".strip()
+    if isinstance(error, UploadFailed):
+        return f"the upload to {name} for {shown} did not get through: run the same command again"
     if error.response is not None:
-        return _status(error.response, name, leaderboard, slug)
+        reason = _status(error.response, name, leaderboard, kind, slug)
+        said = _message(error.response)
+        return f"{reason} ({name} says: {said})" if said and said not in reason else reason
     if leaderboard == "practice" and _refused(error):
         return f"no practice server at {url}: start one with `make practice`"
-    if isinstance(error, UploadFailed):
-        return f"the upload to {name} for '{slug}' did not get through: run the same command again"
+    if isinstance(error, requests.exceptions.InvalidJSONError):
+        return f"what answers at {url} is not {name}, or it is being mended: check the network and run it again later"
     return f"no answer from {name} at {url} ({type(error).__name__}): check the network and run the same command again"
 
 
-def _status(response: requests.Response, name: str, leaderboard: str, slug: str) -> str:
-    status, said = response.status_code, _message(response)
-    if leaderboard == "kaggle" and status == 401:
-        return "Kaggle does not accept the credentials (401): make a new token at https://www.kaggle.com/settings/api"
-    if leaderboard == "kaggle" and status == 403:
-        return (
-            f"Kaggle refuses '{slug}' (403): accept the rules at https://www.kaggle.com/competitions/{slug}/rules, "
-            f"verify your phone number at https://www.kaggle.com/settings, or correct the slug {said}"
-        )
-    if leaderboard == "kaggle" and status == 404:
-        return f"Kaggle knows no competition '{slug}' (404): see https://www.kaggle.com/competitions/{slug} {said}"
-    if leaderboard == "practice" and status == 404:
-        return f"the practice server does not hold '{slug}' (404): start it again with `make practice` {said}"
+def _status(response: requests.Response, name: str, leaderboard: str, kind: str, slug: str) -> str:
+    status, shown = response.status_code, f"{kind} '{slug}'".strip()
     if status == 429:
-        return f"{name} asks to slow down (429): run the same command again later {said}"
+        return f"{name} asks to slow down (429): run the same command again later"
     if status >= 500:
-        return f"{name} is in trouble ({status}): run the same command again later {said}"
-    return f"{name} refuses '{slug}' ({status}): {said or response.reason}"
+        return f"{name} is in trouble ({status}): run the same command again later"
+    if _is_download(response):
+        return f"{name} gave an address for {shown} that has expired ({status}): run the same command again"
+    if leaderboard == "kaggle" and status == 401:
+        return (
+            "Kaggle does not accept the credentials (401): make a new token at https://www.kaggle.com/settings/api, or "
+            "run `kaggle auth login` again"
+        )
+    if leaderboard == "kaggle" and status in (403, 404):
+        return _not_let_in(status, kind, slug)
+    if leaderboard == "practice" and status == 404 and not kind:
+        return f"the practice server does not hold '{slug}' (404): start it again with `make practice`"
+    return f"{name} refuses {shown} ({status}): {_message(response) or response.reason}"
+
+
+def _not_let_in(status: int, kind: str, slug: str) -> str:
+    """Kaggle's 403 and 404. It answers either for what is not there, and for what is somebody else's and private."""
+    phone = "verify your phone number at https://www.kaggle.com/settings"
+    if kind:
+        folder = {"dataset": "datasets", "notebook": "code"}.get(kind, "")
+        address = f"https://www.kaggle.com/{folder}/{slug}"
+        reason = (
+            "is not there, or is not yours" if status == 404 else f"is not yours or not there, or you have to {phone}"
+        )
+        return f"Kaggle refuses {kind} '{slug}' ({status}): it {reason}; see {address}"
+    if status == 404:
+        return f"Kaggle knows no competition '{slug}' (404): see https://www.kaggle.com/competitions/{slug}"
+    return (
+        f"Kaggle refuses '{slug}' (403): accept the rules at https://www.kaggle.com/competitions/{slug}/rules, "
+        f"{phone}, or correct the slug"
+    )
+
+
+def _is_download(response: requests.Response) -> bool:
+    """Calls are POSTs, uploads PUTs; a GET goes to a signed address, and a refusal there says that it has expired."""
+    return response.request is not None and response.request.method == "GET"
 
 
 def _message(response: requests.Response) -> str:
