@@ -29,6 +29,29 @@ class SubmissionFormat:
 
 
 @dataclass(frozen=True)
+class DataSet:
+    """Data that `download --set NAME` brings to `data/NAME`, beside what the competition itself has.
+
+    - `source`: the path of its page on Kaggle, `competitions/SLUG` or `datasets/OWNER/SLUG`; or, for what is fetched by
+      hand, the address of a page elsewhere.
+    - `how`: for what is fetched by hand, what to do with which files of that page.
+    - `holds`: what is in it, and how large; `licence`: of the images, as far as it is known.
+    - `use`: "external", `--external` takes the folder; "data", it stands in for the competition's own download.
+    """
+
+    name: str
+    source: str
+    holds: str
+    licence: str
+    use: Literal["external", "data"] = "external"
+    how: str = ""
+
+    @property
+    def page(self) -> str:
+        return self.source if self.how else f"https://www.kaggle.com/{self.source}"
+
+
+@dataclass(frozen=True)
 class Competition:
     """One competition or data set.
 
@@ -58,6 +81,8 @@ class Competition:
       is the same for every table, and a value that is not known has a code of its own.
     - `read_auxiliary(train)` → int64 (n,): the position in `auxiliary_classes` of a second target, -1 where it is not
       known.
+    - `downloads`: what else the verb `download` can get; the first one of a data set without a Kaggle competition
+      is the data set itself.
 
     All others raise `common.errors.UserError` for input that a user can mend.
     """
@@ -82,7 +107,7 @@ class Competition:
     read_metadata: "Callable[[pd.DataFrame], np.ndarray] | None" = None
     read_auxiliary: "Callable[[pd.DataFrame], np.ndarray] | None" = None
     auxiliary_classes: tuple[str, ...] = ()
-    external_source: str = ""
+    downloads: tuple[DataSet, ...] = ()
     sample_submission: str = "sample_submission.csv"
     labelled_test: bool = False
     leaderboard_lines: Mapping[str, float] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 import socket
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,14 @@ import pytest
 import requests
 from kagglesdk.competitions.types.competition_api_service import ApiStartSubmissionUploadRequest
 
-from common.archive import unpack
 from common.errors import UserError
 from common.kaggle.client import practice_client
-from common.kaggle.download import download
 from common.kaggle.practice import board
+from common.kaggle.practice.addresses import sign
 from common.kaggle.practice.competition import public_part
-from common.kaggle.practice.data import sign
 from common.kaggle.practice.server import running, serve
 from common.kaggle.practice.store import Store
-from tests.practice_world import IDS, LABELS, competition, practice_competition, submission
+from tests.practice_world import IDS, LABELS, practice_competition, submission
 
 SLUG = "tiny-challenge"
 
@@ -134,8 +131,9 @@ def test_an_upload_that_broke_off_is_resumed_by_the_client(api, tmp_path):
 def test_a_connection_that_breaks_in_the_middle_leaves_what_has_come(api, state, url):
     upload = started(api, 1000)
     host, port = url.removeprefix("http://").split(":")
+    path = upload.create_url.removeprefix(url)
     with socket.create_connection((host, int(port))) as connection:
-        head = f"PUT /uploads/{upload.token} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n"
+        head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n"
         connection.sendall(head.encode() + b"x" * 300)
         time.sleep(0.3)
     time.sleep(0.2)
@@ -187,17 +185,6 @@ def test_scores_survive_a_restart_and_what_was_pending_is_scored_then(practice, 
     assert (listed.description, listed.status.name, float(listed.public_score)) == ("kept", "COMPLETE", 1.0)
 
 
-def test_the_data_is_downloaded_and_unpacked_without_the_solution(url, practice, tmp_path, capsys):
-    folder = download(competition(), tmp_path / "data", practice_client(url))
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    assert names == [".downloaded.json", "names.json", "sample_submission.csv", "train_images/x 1.png"]
-    image = "train_images/x 1.png"
-    assert (folder / image).read_bytes() == (practice.raw / image).read_bytes()
-    (folder / image).unlink()
-    download(competition(), folder, practice_client("http://127.0.0.1:9"))
-    assert capsys.readouterr().out.startswith("practice: 'tiny-challenge' is already in")
-
-
 def test_a_download_that_broke_off_goes_on_from_there(url, practice, tmp_path):
     api = practice_client(url).api
     whole, part = tmp_path / "whole", tmp_path / "part"
@@ -237,39 +224,6 @@ def test_the_solution_cannot_be_downloaded_and_addresses_cannot_be_made_up(api, 
     assert requests.get(signed).status_code == 200
     assert requests.get(signed.replace("names.json", "solution.csv")).status_code == 403
     assert requests.get(signed.replace("expires=", "expires=1")).status_code == 403
-
-
-@pytest.mark.parametrize("name", ["../outside.txt", "/tmp/outside.txt", "a/../../outside.txt", "..\\outside.txt"])
-def test_an_archive_that_would_write_outside_the_folder_is_refused_whole(tmp_path, name):
-    archive = tmp_path / "evil.zip"
-    with zipfile.ZipFile(archive, "w") as packed:
-        packed.writestr("good.txt", "good")
-        packed.writestr(name, "evil")
-    with pytest.raises(UserError, match="would lie outside the folder; nothing is unpacked"):
-        unpack(archive, tmp_path / "in" / "here")
-    assert not (tmp_path / "in").exists()
-    assert not (tmp_path / "outside.txt").exists()
-
-
-def test_links_and_broken_archives_are_refused(tmp_path):
-    archive = tmp_path / "evil.zip"
-    with zipfile.ZipFile(archive, "w") as packed:
-        link = zipfile.ZipInfo("link")
-        link.external_attr = 0o120777 << 16
-        packed.writestr(link, "/etc")
-    with pytest.raises(UserError, match="'link' is a link"):
-        unpack(archive, tmp_path / "here")
-    archive.write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(UserError, match="is broken"):
-        unpack(archive, tmp_path / "here")
-
-
-def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(url, tmp_path, monkeypatch):
-    usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"'tiny-challenge' from practice needs .* MB are free"):
-        download(competition(), tmp_path / "data", practice_client(url))
-    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_a_taken_port_is_one_line_that_says_how_to_choose_another(practice, state):

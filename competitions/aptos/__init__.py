@@ -1,6 +1,6 @@
 """APTOS 2019 blindness detection: retina photographs graded 0 to 4. The write-up is in README.md."""
 
-from common.competition import Competition, SubmissionFormat
+from common.competition import Competition, DataSet, SubmissionFormat
 from common.recipe import PAPER, Recipe
 from competitions import lazy
 
@@ -74,7 +74,22 @@ COMPETITION = Competition(
     read_train=lazy("competitions.aptos.data", "read_train"),
     read_test=lazy("competitions.aptos.data", "read_test"),
     read_external=lazy("competitions.aptos.data", "read_external"),
-    external_source="the 2015 Diabetic Retinopathy Detection data: trainLabels.csv (image, level) and its images",
+    downloads=(
+        DataSet(
+            name="retinopathy-2015",
+            source="datasets/tanlikesmath/diabetic-retinopathy-resized",
+            holds="the 35,126 training photographs of 2015, same scale of grades, at most 1,024 px, twice: whole, "
+            "which are read, and cropped to the eye",
+            licence="not stated by their hosts; the rules of the 2015 competition",
+        ),
+        DataSet(
+            name="retinopathy-2015-full",
+            source="competitions/diabetic-retinopathy-detection",
+            holds="the same at full size, about 35 GB to fetch, and 53,576 test photographs, about 49 GB, whose labels "
+            "(retinopathy_solution.csv) were published apart and are read where they lie in the folder",
+            licence="the competition's rules, to be accepted on its page",
+        ),
+    ),
     paper_split=lazy("competitions.aptos.data", "paper_split"),
     make_sample=lazy("competitions.aptos.sample", "make_sample"),
     recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "winner": WINNER, "sample": SAMPLE},

@@ -1,6 +1,6 @@
 """Cassava leaf disease classification: photographs of leaves, four diseases or none. The write-up is in README.md."""
 
-from common.competition import Competition, SubmissionFormat
+from common.competition import Competition, DataSet, SubmissionFormat
 from common.recipe import PAPER, Recipe
 from competitions import lazy
 
@@ -78,6 +78,16 @@ COMPETITION = Competition(
     submission=SubmissionFormat("image_id", "label", "class"),
     read_train=lazy("competitions.cassava.data", "read_train"),
     read_test=lazy("competitions.cassava.data", "read_test"),
+    read_external=lazy("competitions.cassava.data", "read_external"),
+    downloads=(
+        DataSet(
+            name="cassava-2019",
+            source="competitions/cassava-disease",
+            holds="5,656 labelled leaves of 2019, the same five classes; 3,774 test and 12,595 unlabelled images are "
+            "not read",
+            licence="the competition's rules, to be accepted on its page",
+        ),
+    ),
     paper_split=lazy("competitions.cassava.data", "paper_split"),
     make_sample=lazy("competitions.cassava.sample", "make_sample"),
     recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "winner": WINNER, "sample": SAMPLE},

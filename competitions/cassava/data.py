@@ -8,12 +8,16 @@ import pandas as pd
 
 from common.errors import UserError
 from common.files import read_json
+from common.folders import class_folders
 from common.splits import class_balanced_choice
 from common.tables import image_paths, labels, read_csv
 from competitions.cassava import COMPETITION
 
 LAYOUT = "train.csv, sample_submission.csv, train_images/*.jpg and test_images/*.jpg"
 NAMES = "label_num_to_disease_map.json"
+EXTERNAL_LAYOUT = "train/<class>/*.jpg with the classes cbb, cbsd, cgm, cmd and healthy"
+EXTERNAL_CLASSES = ("cbb", "cbsd", "cgm", "cmd", "healthy")
+"""The folders of the 2019 competition, in the order of the classes."""
 
 
 def read_train(raw: Path) -> pd.DataFrame:
@@ -32,6 +36,16 @@ def read_test(raw: Path) -> pd.DataFrame:
     raw = Path(raw)
     ids = read_csv(raw / COMPETITION.sample_submission, ["image_id"], "image_id", LAYOUT)["image_id"]
     return pd.DataFrame({"id": ids, "path": image_paths(raw / "test_images", ids, "", LAYOUT)})
+
+
+def read_external(folder: Path) -> pd.DataFrame:
+    """The labelled leaves of the 2019 competition: id, path, label; the class folders lie in `train`, however deep the
+    archives put it, or in the folder itself. Raises UserError."""
+    folder = Path(folder)
+    roots = [root for root in (folder, folder / "train", folder / "train" / "train") if (root / "cmd").is_dir()]
+    if not roots:
+        raise UserError(f"there are no class folders in {folder}; it should hold {EXTERNAL_LAYOUT}")
+    return class_folders(roots[0], EXTERNAL_CLASSES, (".jpg",))
 
 
 def paper_split(train: pd.DataFrame) -> np.ndarray:

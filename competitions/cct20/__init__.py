@@ -1,6 +1,6 @@
 """Caltech Camera Traps 20: fifteen animals (and cars) before automatic cameras. The write-up is in README.md."""
 
-from common.competition import Competition, SubmissionFormat
+from common.competition import Competition, DataSet, SubmissionFormat
 from common.recipe import PAPER, Recipe
 from competitions import lazy
 
@@ -86,6 +86,16 @@ COMPETITION = Competition(
     read_train=lazy("competitions.cct20.data", "read_train"),
     read_test=lazy("competitions.cct20.data", "read_test"),
     labelled_parts={part: lazy("competitions.cct20.data", "read_unseen", part) for part in ("trans_val", "trans_test")},
+    downloads=(
+        DataSet(
+            name="cct20",
+            source="https://lila.science/datasets/caltech-camera-traps",
+            holds="about 58,000 frames of 20 places, at most 1,024 px, 6.5 GB",
+            licence="CDLA-Permissive-1.0",
+            use="data",
+            how="fetch eccv_18_all_images_sm.tar.gz and eccv_18_annotations.tar.gz, and unpack both into data/cct20",
+        ),
+    ),
     paper_split=lazy("competitions.cct20.data", "paper_split"),
     make_sample=lazy("competitions.cct20.sample", "make_sample"),
     recipes={

@@ -1,6 +1,6 @@
 """EuroSAT: satellite tiles, ten kinds of land, in RGB or in thirteen bands. The write-up is in README.md."""
 
-from common.competition import Competition, SubmissionFormat
+from common.competition import Competition, DataSet, SubmissionFormat
 from common.recipe import PAPER, Recipe
 from competitions import lazy
 
@@ -91,6 +91,16 @@ COMPETITION = Competition(
     read_train=lazy("competitions.eurosat.data", "read_train"),
     read_image=lazy("competitions.eurosat.bands", "read_image"),
     image_files=lazy("competitions.eurosat.bands", "files"),
+    downloads=(
+        DataSet(
+            name="eurosat",
+            source="https://zenodo.org/records/7711810",
+            holds="27,000 tiles in RGB (EuroSAT_RGB.zip, 95 MB) or in 13 bands (EuroSAT_MS.zip, 2 GB)",
+            licence="MIT",
+            use="data",
+            how="fetch EuroSAT_RGB.zip or EuroSAT_MS.zip, and point DATA at the file: it is unpacked below data/",
+        ),
+    ),
     paper_split=lazy("competitions.eurosat.data", "paper_split"),
     make_sample=lazy("competitions.eurosat.sample", "make_sample"),
     recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "bands": BANDS, "small": SMALL, "sample": SAMPLE},

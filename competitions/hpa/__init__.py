@@ -1,6 +1,6 @@
 """Human Protein Atlas: where in the cell a protein is, 28 places, several a picture. The write-up is in README.md."""
 
-from common.competition import Competition, SubmissionFormat
+from common.competition import Competition, DataSet, SubmissionFormat
 from common.recipe import PAPER, Recipe
 from competitions import lazy
 
@@ -146,7 +146,16 @@ COMPETITION = Competition(
     read_image=lazy("competitions.hpa.images", "read_image"),
     image_files=lazy("competitions.hpa.images", "files"),
     read_external=lazy("competitions.hpa.data", "read_external"),
-    external_source="HPA v18: HPAv18RBGY_wodpl.csv (Id, Target) and {Id}_{red,green,blue,yellow}.jpg",
+    downloads=(
+        DataSet(
+            name="hpa-v18",
+            source="https://www.kaggle.com/competitions/human-protein-atlas-image-classification/discussion/69984",
+            holds="74,606 pictures of the public Atlas, labelled in the same 28 classes",
+            licence="CC BY-SA 3.0 (the Human Protein Atlas')",
+            how="lay HPAv18RBGY_wodpl.csv into data/hpa-v18 and beside it the pictures it names, {Id}_{red,green,blue,"
+            "yellow}.jpg: 1_A1_1_green.jpg is http://v18.proteinatlas.org/images/1/A1_1_green.jpg",
+        ),
+    ),
     paper_split=lazy("competitions.hpa.data", "paper_split"),
     make_sample=lazy("competitions.hpa.sample", "make_sample"),
     recipes={

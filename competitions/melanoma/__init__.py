@@ -1,6 +1,6 @@
 """SIIM-ISIC melanoma classification: dermoscopy of skin lesions, malignant or not. The write-up is in README.md."""
 
-from common.competition import Competition, SubmissionFormat
+from common.competition import Competition, DataSet, SubmissionFormat
 from common.recipe import PAPER, Recipe
 from competitions import lazy
 
@@ -106,6 +106,17 @@ SAMPLE = Recipe(
     decision="probability",
 )
 
+ISIC_LICENCE = "CC BY-NC 4.0 (the ISIC archive's)"
+RESIZED = tuple(
+    DataSet(name, f"datasets/cdeotte/{slug}-{px}x{px}", f"{holds}, cut to a square of {px} px", ISIC_LICENCE, use)
+    for px in (256, 384, 512, 768, 1024)
+    for name, slug, holds, use in (
+        (f"melanoma-{px}", "jpeg-melanoma", "training and test set with the paper's tfrecord folds", "data"),
+        (f"isic-2019-{px}", "jpeg-isic2019", "25,331 images of 2017 to 2019 with their tfrecord folds", "external"),
+    )
+)
+"""The competition's own download is above 100 GB; these are what people train on."""
+
 COMPETITION = Competition(
     name="melanoma",
     title="SIIM-ISIC Melanoma Classification",
@@ -118,7 +129,7 @@ COMPETITION = Competition(
     read_train=lazy("competitions.melanoma.data", "read_train"),
     read_test=lazy("competitions.melanoma.data", "read_test"),
     read_external=lazy("competitions.melanoma.data", "read_external"),
-    external_source="the ISIC data of 2017 to 2019: train.csv (image_name, target) and train/*.jpg",
+    downloads=RESIZED,
     read_metadata=lazy("competitions.melanoma.metadata", "read_metadata"),
     read_auxiliary=lazy("competitions.melanoma.metadata", "read_auxiliary"),
     auxiliary_classes=DIAGNOSES,
