@@ -20,6 +20,7 @@ from common.files import content_hash, sha256_of_file, write_atomically, write_j
 from common.models.build import Network, build
 from common.models.folder import chosen_file
 from common.options import Options
+from common.precision import autocast
 from common.predict import evaluation_feed
 from common.progress import Progress, clock
 from common.recipe import Recipe
@@ -38,7 +39,7 @@ def embed_rows(network: Network, feed: Feed, what: str) -> torch.Tensor:
     network = network.to(device, memory_format=torch.channels_last).eval()
     with Progress(len(feed.rows), what) as progress:
         for images, rows in feed.epoch(0):
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            with autocast(device):
                 parts.append(network.embed(network.normalize(images)).float())
             progress.update(len(rows))
     told = f"{what}: {progress.count:,} images in {clock(progress.seconds)}, {progress.rate:,.0f} images/s"

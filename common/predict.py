@@ -1,8 +1,9 @@
 """Predictions: folds × checkpoints × test-time views, averaged as probabilities."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -19,37 +20,62 @@ from common.models.build import Network, build
 from common.models.weights import read_weights
 from common.options import Options
 from common.outputs import activate, all_outputs_of
+from common.precision import autocast
 from common.progress import Progress
 from common.recipe import Recipe
 from common.run import Run
-from common.views import views
+from common.views import View, views
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Replica:
+    """A network on its device, what turns its outputs into predictions, and the metadata (rows of the cache, d) that is
+    looked up by row, like targets in training; None where the recipe has none."""
+
+    network: Network
+    device: torch.device
+    activate: Callable[[torch.Tensor], torch.Tensor]
+    metadata: torch.Tensor | None = None
+
+
 def predict_outputs(
     network: Network,
     feed: Feed,
     device: torch.device,
     activate: Callable[[torch.Tensor], torch.Tensor],
-    tta: str = "none",
-    progress: Progress | None = None,
     metadata: torch.Tensor | None = None,
+) -> np.ndarray:
+    """The activated outputs of one network without further views, float32 (n,) or (n, K), in the order of the feed's
+    rows."""
+    return outputs_of_replicas([Replica(network, device, activate, metadata)], feed, views("none"))
+
+
+@torch.inference_mode()
+def outputs_of_replicas(
+    replicas: Sequence[Replica],
+    feed: Feed,
+    seen_as: Sequence[View],
+    progress: Progress | None = None,
+    full_precision: bool = False,
 ) -> np.ndarray:
     """Mean over the views of the activated outputs, float32 (n,) or (n, K), in the order of the feed's rows.
 
-    `metadata` (rows of the cache, d) is looked up by row, like targets in training; None where the recipe has none.
+    Replicas of one network on several devices take the batches in turn. Nothing waits for a device before the last
+    batch, so that all of them are busy, and a batch comes out the same wherever it is computed.
     """
-    network.eval()
-    seen_as, batches = views(tta), []
-    for images, rows in feed.epoch(0):
-        beside = None if metadata is None else metadata[rows]
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            inputs = network.normalize(images)
-            seen = [activate(network.answer(view(inputs), beside)) for view in seen_as]
+    for replica in replicas:
+        replica.network.eval()
+    batches = []
+    for (images, rows), replica in zip(feed.epoch(0), cycle(replicas), strict=False):
+        network, device = replica.network, replica.device
+        beside = None if replica.metadata is None else replica.metadata[rows.to(device)]
+        with torch.autocast(device.type, enabled=False) if full_precision else autocast(device):
+            inputs = network.normalize(images.to(device, non_blocking=True))
+            seen = [replica.activate(network.answer(view(inputs), beside)) for view in seen_as]
         batches.append(torch.stack(seen).mean(0))
         if progress:
             progress.update(len(rows))
-    return torch.cat(batches).cpu().numpy()
+    return torch.cat([batch.cpu() for batch in batches]).numpy()
 
 
 def metadata_of(
@@ -77,31 +103,73 @@ def evaluation_feed(cache, rows: np.ndarray, recipe: Recipe, options: Options) -
     )
 
 
+class Predictor:
+    """The networks of a recipe, one on each device, that take the weights of one file after the other.
+
+    `metadata` is that of the feed's cache; see `metadata_of`.
+    """
+
+    def __init__(
+        self,
+        competition: Competition,
+        recipe: Recipe,
+        devices: Sequence[torch.device],
+        metadata: torch.Tensor | None,
+    ) -> None:
+        columns = 0 if metadata is None else metadata.shape[1]
+        self.competition, self.recipe, self.metadata = competition, recipe, metadata
+        self.views = views(recipe.tta)
+        self.networks = []
+        for device in devices:
+            network = build(recipe, all_outputs_of(recipe, competition), weights=False, metadata=columns)
+            self.networks.append((network.to(device, memory_format=torch.channels_last), device))
+        self.replicas: list[Replica] = []
+
+    def load(self, file: Path) -> None:
+        state = read_weights(file)
+        gallery = {name: state.pop(name) for name in list(state) if name.startswith("gallery.")}
+        task, classes = self.competition.task, len(self.competition.classes)
+        self.replicas = []
+        for network, device in self.networks:
+            network.load_weights(state)
+            here = {name: tensor.to(device) for name, tensor in gallery.items()}
+            act = partial(activate, recipe=self.recipe, task=task, classes=classes, gallery=here)
+            metadata = None if self.metadata is None else self.metadata.to(device)
+            self.replicas.append(Replica(network, device, act, metadata))
+
+    def __call__(self, feed: Feed, most_views: int | None = None, progress: Progress | None = None) -> np.ndarray:
+        """The predictions of the weights that were loaded last, (n,) or (n, K), averaged over the recipe's views, or
+        the first `most_views` of them."""
+        outputs = outputs_of_replicas(self.replicas, feed, self.views[:most_views], progress)
+        if not np.isfinite(outputs).all():  # float16 ends at 65,504; see `common.precision`
+            outputs = outputs_of_replicas(self.replicas, feed, self.views[:most_views], full_precision=True)
+        return outputs
+
+
 def predict_members(
     competition: Competition,
     recipe: Recipe,
     weights: Sequence[Path],
     feed: Feed,
-    device: torch.device,
+    devices: Sequence[torch.device],
     what: str,
     metadata: torch.Tensor | None,
 ) -> np.ndarray:
-    """One prediction for each weights file, averaged over the recipe's views: (members, n) or (members, n, K).
-
-    `metadata` is that of the feed's cache; see `metadata_of`.
-    """
-    columns = 0 if metadata is None else metadata.shape[1]
-    network = build(recipe, all_outputs_of(recipe, competition), weights=False, metadata=columns)
-    network = network.to(device, memory_format=torch.channels_last)
-    classes, members = len(competition.classes), []
+    """One prediction for each weights file, averaged over the recipe's views: (members, n) or (members, n, K)."""
+    predictor, members = Predictor(competition, recipe, devices, metadata), []
     with Progress(len(weights) * len(feed.rows), what) as progress:
         for file in weights:
-            state = read_weights(file)
-            gallery = {name: state.pop(name).to(device) for name in list(state) if name.startswith("gallery.")}
-            network.load_weights(state)
-            act = partial(activate, recipe=recipe, task=competition.task, classes=classes, gallery=gallery)
-            members.append(predict_outputs(network, feed, device, act, recipe.tta, progress, metadata))
+            predictor.load(file)
+            members.append(predictor(feed, progress=progress))
     return np.stack(members)
+
+
+def devices_of(options: Options) -> list[torch.device]:
+    """Every GPU of this machine, or its CPU."""
+    device = options.torch_device()
+    if device.type != "cuda":
+        return [device]
+    return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
 
 
 def predict_test(
@@ -119,10 +187,10 @@ def predict_test(
         return pd.read_parquet(file)
     recipe = run.recipe
     cache, _ = prepared(competition, test.assign(source=part), recipe, replace(options, skip_bad=False))
-    weights, device = run.weights(), options.torch_device()
+    weights, devices = run.weights(), devices_of(options)
     with evaluation_feed(cache, np.arange(len(test)), recipe, options) as feed:
-        files, metadata = [file for _, file in weights], metadata_of(competition, recipe, test, device)
-        outputs = predict_members(competition, recipe, files, feed, device, f"predict {run.id}", metadata)
+        files, metadata = [file for _, file in weights], metadata_of(competition, recipe, test, devices[0])
+        outputs = predict_members(competition, recipe, files, feed, devices, f"predict {run.id}", metadata)
     parts = [to_table(test["id"], part, member=member, fold=weights[member][0]) for member, part in enumerate(outputs)]
     table = pd.concat(parts, ignore_index=True)
     run.update(**{part: None})  # a kill between the two must not leave old predictions under a new name

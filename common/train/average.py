@@ -9,6 +9,7 @@ from torch.optim.swa_utils import update_bn
 from common.feed import Feed
 from common.files import write_atomically
 from common.models.weights import read_weights
+from common.precision import autocast
 from common.train.fold import Fold, step_seed
 
 
@@ -24,7 +25,7 @@ def average_weights(files: list[Path], fold: Fold, feed: Feed) -> Path:
     network.load_weights({name: mean_of([state[name] for state in states]) for name in own})
     # Dropout and stochastic depth draw from torch's generator, whose state after a resumed training is another.
     torch.manual_seed(step_seed(fold.recipe.seed, fold.recipe.epochs, 0))
-    with torch.autocast(fold.device.type, dtype=torch.bfloat16, enabled=fold.device.type == "cuda"):
+    with autocast(fold.device, training=True):
         update_bn((network.normalize(images) for images, _ in feed.epoch(0)), network.backbone)
         if fold.metadata is not None:
             update_bn((fold.metadata[rows] for _, rows in feed.epoch(0)), network.metadata)

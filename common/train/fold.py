@@ -23,11 +23,16 @@ from common.feed import Feed
 from common.files import write_atomically, write_text
 from common.models.build import Network
 from common.outputs import Gallery
+from common.precision import autocast
 from common.predict import predict_outputs
 from common.progress import Progress
 from common.recipe import Recipe
 from common.train.checkpoint import load_state, save_state
 from common.train.optim import learning_rate_at, optimizer_of, set_learning_rate
+
+
+Watch = Callable[[int, float | None], bool]
+"""(epochs trained, the score after the last of them) → whether to stop there."""
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:
@@ -56,6 +61,7 @@ class Fold:
         score: outputs over the validation rows (n,) or (n, K) → the competition's metric, higher is better.
         valid: its rows in order, unshuffled; None where nothing is held out (then the last epochs are the best).
         state_every: seconds between resumable states.
+        watch: asked after every epoch; where it says stop, the state is kept and a later call goes on from there.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Fold:
         metadata: torch.Tensor | None = None,
         remember: Callable[[Network], Gallery] | None = None,
         state_every: float = 120.0,
+        watch: Watch | None = None,
     ) -> None:
         self.recipe, self.train_feed, self.valid_feed = recipe, train, valid
         self.folder, self.device, self.activate, self.score = folder, device, activate, score
@@ -81,7 +88,7 @@ class Fold:
         self.ema = ModelEmaV3(self.network, decay=recipe.ema, use_warmup=True) if recipe.ema else None
         self.optimizer = optimizer_of(self.network, recipe)
         self.learning_rate = learning_rate_at(recipe, train.steps_per_epoch)
-        self.loss, self.mix = loss, mixing(recipe)
+        self.loss, self.mix, self.watch = loss, mixing(recipe), watch or (lambda epoch, score: False)
         self.epoch, self.step, self.history = 0, 0, []
         self.state_every, self.last_state = state_every, time.monotonic()
         self.loss_sum = torch.zeros((), device=device)
@@ -96,8 +103,11 @@ class Fold:
     def finished(self) -> bool:
         return self.epoch >= self.recipe.epochs or self.out_of_patience()
 
-    def run(self) -> None:
-        """Train to the end, or from wherever an earlier process stopped."""
+    def run(self) -> bool:
+        """Train to the end, from wherever an earlier process stopped. False: the watch stopped it before; it is told of
+        the epochs of earlier processes too, so that the same watch stops at the same epoch again."""
+        if any(self.watch(row["epoch"], row["score"]) for row in self.history):
+            return False
         steps = self.train_feed.steps_per_epoch
         size = self.recipe.batch_size
         total, done = self.recipe.epochs * steps * size, (self.epoch * steps + self.step) * size
@@ -106,7 +116,11 @@ class Fold:
                 start = time.monotonic()
                 images = self.train_epoch(progress)
                 self.end_epoch(seconds=time.monotonic() - start, images=images)
+                if self.watch(self.epoch, self.history[-1]["score"]):
+                    self.write_state()
+                    return False
         self.remove_lesser_weights()
+        return True
 
     def train_epoch(self, progress: Progress) -> int:
         """The rest of this epoch; returns how many images were trained on."""
@@ -126,7 +140,7 @@ class Fold:
         torch.manual_seed(step_seed(self.recipe.seed, self.epoch, self.step))
         global_step = self.epoch * self.train_feed.steps_per_epoch + self.step
         set_learning_rate(self.optimizer, self.learning_rate(global_step))
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+        with autocast(self.device, training=True):
             inputs, targets = self.network.normalize(images), self.targets[rows]
             beside = None if self.metadata is None else self.metadata[rows]
             if self.mix:
@@ -210,9 +224,11 @@ class Fold:
                     writer.add_scalar(name, row[name], row["epoch"])
 
     def save_state_when_due(self) -> None:
+        if time.monotonic() - self.last_state >= self.state_every:
+            self.write_state()
+
+    def write_state(self) -> None:
         """Between two states an epoch's weights are only added, so that an older state finds those it counts on."""
-        if time.monotonic() - self.last_state < self.state_every:
-            return
         state = {
             "epoch": self.epoch,
             "step": self.step,

@@ -46,6 +46,9 @@ from common.train.objective import objective
 from common.train.probe import best_head, grid
 from common.train.score import epoch_score, score_out_of_fold
 
+Watch = Callable[[int, int, float | None], bool]
+"""(fold, its epochs trained, the score after the last of them) → whether to stop the run there."""
+
 
 class Session:
     """One run at work."""
@@ -162,11 +165,12 @@ class Session:
     def evaluation_feed(self, rows: np.ndarray) -> Feed:
         return evaluation_feed(self.cache, rows, self.recipe, self.options)
 
-    def train_fold(self, fold: int) -> None:
-        """Trains (or resumes) one fold and writes its out-of-fold predictions; a finished fold is left alone."""
+    def train_fold(self, fold: int, watch: Watch | None = None) -> bool:
+        """Trains (or resumes) one fold and writes its out-of-fold predictions; a finished fold is left alone. False:
+        `watch(fold, epoch, score)` stopped it before its end."""
         folder = self.fold_folder(fold)
         if (folder / "done").is_file():
-            return
+            return True
         folder.mkdir(exist_ok=True)
         train_rows, rows = self.data.train_rows(fold), self.data.valid_rows(fold)
         say(f"run {self.run.id} {folder.name}: {len(train_rows):,} images to train on, {len(rows):,} held out")
@@ -191,8 +195,10 @@ class Session:
                 self.metadata,
                 remember,
                 self.options.state_every,
+                watch and partial(watch, fold),
             )
-            worker.run()
+            if not worker.run():
+                return False
             files = worker.weights_files()
             if self.recipe.average == "weights":
                 files = [average_weights(files, worker, feed)]
@@ -201,6 +207,7 @@ class Session:
         write_json(folder / "done", {"weights": [file.name for file in files]})
         for file in {folder / "last.state", *folder.glob("weights-*.safetensors")} - set(files):
             file.unlink(missing_ok=True)
+        return True
 
     @contextmanager
     def remembering(self, train_rows: np.ndarray) -> Iterator[Callable[[Network], Gallery] | None]:
@@ -214,7 +221,7 @@ class Session:
     def predict_held_out(self, fold: int, weights: list[Path], valid: Feed) -> None:
         """`out_of_fold.parquet` of a fold: the mean over its weights files of the predictions of its held-out rows."""
         table, rows, what = self.data.table, valid.rows, f"predict fold-{fold}"
-        members = predict_members(self.competition, self.recipe, weights, valid, self.device, what, self.metadata)
+        members = predict_members(self.competition, self.recipe, weights, valid, [self.device], what, self.metadata)
         kept = {name: table[name].to_numpy()[rows] for name in ("label", "group") if name in table}
         oof = to_table(table["id"].to_numpy()[rows], members.mean(0), fold=fold, **kept)
         file = self.fold_folder(fold) / "out_of_fold.parquet"
