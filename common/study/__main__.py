@@ -1,0 +1,125 @@
+"""The command line of the study: `python -m common.study trend | f-test | …`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common import command
+from common.errors import UserError, closest
+
+USAGE = """usage: python -m common.study <verb> …
+
+Does progress on ImageNet transfer? From the paper's tables, its own value beside ours:
+  trend         correlation and slope over ImageNet top-1 [--above 0.7] [--scale raw|logit]
+  f-test        what ImageNet and the average over the other data sets tell beyond each other
+  spearman      the same question by ranks
+  average       models by the average of standardised logits
+  parameters    scores against the number of parameters
+  clip          other pre-training data
+  augmentation  augmentation in fine-tuning and in pre-training
+  aptos         what interventions bring
+  fid           how far the data sets are from ImageNet
+  tables        where every table stands in the paper
+  leaderboard   backbones by the average, one's own among the paper's [--results FILE]
+  figures       every figure as PNG, SVG, PDF and interactive HTML [--to figures]
+
+From results of one's own (trend, f-test, spearman, average, parameters and figures take them too):
+  control       a web-scraped data set beside the real-world ones  --results FILE
+  metrics       one data set by two metrics  --results FILE
+
+Every verb but figures has --json. `python -m common.study <verb> --help` lists every option."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    json: bool = False
+    """Every digit, as JSON."""
+
+
+@dataclass(frozen=True)
+class OfResults(Plain):
+    results: Path | None = None
+    """CSV of one's own results; without it the paper's."""
+
+
+@dataclass(frozen=True)
+class OfTrend(OfResults):
+    above: float = 0.7
+    """ImageNet top-1, a fraction, that the line begins above."""
+    scale: Literal["raw", "logit"] = "raw"
+    """Scores as they are, or their logits."""
+
+
+@dataclass(frozen=True)
+class OfFigures:
+    to: Path = Path("figures")
+    """Folder to write to."""
+    results: Path | None = None
+    """CSV of one's own results; without it the paper's."""
+    above: float = 0.7
+    """ImageNet top-1, a fraction, that lines begin above."""
+
+
+VERBS = {
+    "trend": OfTrend,
+    "f-test": OfResults,
+    "spearman": OfResults,
+    "average": OfResults,
+    "parameters": OfResults,
+    "clip": Plain,
+    "augmentation": Plain,
+    "aptos": Plain,
+    "fid": Plain,
+    "tables": Plain,
+    "leaderboard": OfResults,
+    "control": OfTrend,
+    "metrics": OfTrend,
+    "figures": OfFigures,
+}
+
+
+def main(arguments: list[str]) -> None:
+    verb, words = (arguments or ["help"])[0], arguments[1:]
+    if verb in ("-h", "--help", "help"):
+        print(USAGE)
+        return
+    if verb not in VERBS:
+        raise UserError(f"no verb '{verb}'{closest(verb, VERBS)}; there are {', '.join(VERBS)}")
+    options = command.parse(VERBS[verb], words, f"python -m common.study {verb}")
+    if verb == "figures":
+        from common.study.figures import draw_all
+
+        draw_all(options.to, options.results, _fraction(options.above))
+        return
+    report = answer(verb, options)
+    print(report.as_json() if options.json else report.as_text())
+
+
+def answer(verb: str, options):
+    """The report of a verb. pandas is not imported before there is one to make."""
+    from common.study import verbs
+
+    if verb in ("control", "metrics") and options.results is None:
+        raise UserError(f"{verb}: the paper shows this as a picture without numbers; give --results FILE")
+    match verb:
+        case "trend" | "control":
+            return getattr(verbs, verb)(options.results, _fraction(options.above), options.scale)
+        case "metrics":
+            return verbs.metrics(options.results, _fraction(options.above))
+        case "tables":
+            return verbs.sources()
+        case "clip" | "augmentation" | "aptos" | "fid":
+            return getattr(verbs, verb)()
+        case _:
+            return getattr(verbs, verb.replace("-", "_"))(options.results)
+
+
+def _fraction(above: float) -> float:
+    if not 0 <= above < 1:
+        raise UserError(f"above: {above:g} is no fraction; 70% is --above 0.7")
+    return above
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main, sys.argv[1:]))

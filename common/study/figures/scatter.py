@@ -1,0 +1,114 @@
+"""A panel a data set: scores over ImageNet top-1 or over parameters, a line with its bootstrap band, named outliers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from common.study.figures.families import FAMILIES, family_of
+from common.study.figures.labels import label
+from common.study.scales import Scale, on
+from common.study.tables import IMAGENET, metric_of, titles
+from common.study.trend import band, fit
+
+METRICS = {
+    "accuracy": "accuracy (%)",
+    "quadratic_weighted_kappa": "quadratic weighted kappa",
+    "macro_f1": "macro F1",
+    "roc_auc": "area under ROC",
+}
+NAMED = 5
+"""Models furthest from the line that are named in a panel."""
+STAR = {"marker": "*", "color": "#7B3294", "markersize": 9, "markeredgewidth": 0.4, "linestyle": "none"}
+
+HOLLOW = Line2D([], [], linestyle="none", marker="o", color="#777777", markerfacecolor="white", label="not in the line")
+
+
+def grid(names: Sequence[str], columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel for each name, two columns of text wide; `finish` has to be called on it."""
+    columns = min(columns, len(names))
+    rows = -(-len(names) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(7.0, 0.45 + 2.2 * rows), squeeze=False)
+    panels = list(axes.flat)
+    for spare in panels[len(names) :]:
+        spare.remove()
+    return figure, panels[: len(names)]
+
+
+def by_imagenet(axes: Axes, table: pd.DataFrame, column: str, above: float, scale: Scale = "raw") -> pd.DataFrame:
+    """Scores over ImageNet top-1, with the line of the models above the threshold; those below are hollow.
+
+    Returns:
+        The points as drawn, index model, columns `x`, `y`, and `residual` from the line.
+    """
+    known = on(scale, table[[IMAGENET, column]].dropna()).set_axis(["x", "y"], axis=1)
+    beyond = table.loc[known.index, IMAGENET] > above
+    draw_points(axes, known, filled=beyond)
+    line = draw_line(axes, known[beyond])
+    name_axes(axes, column, scale)
+    axes.set_xlabel("ImageNet top-1 (%)")
+    place_ticks(axes.xaxis, "accuracy", scale)
+    return known.assign(residual=known["y"] - (line.intercept + line.slope * known["x"]))
+
+
+def draw_points(axes: Axes, points: pd.DataFrame, filled: pd.Series) -> None:
+    for model, x, y in points[["x", "y"]].itertuples():
+        family = family_of(model)
+        inside = family.colour if filled[model] else "white"
+        axes.plot(x, y, family.marker, color=family.colour, markerfacecolor=inside, markeredgewidth=0.9)
+
+
+def draw_line(axes: Axes, points: pd.DataFrame):
+    """The least-squares line over the points' own range, and its 95% bootstrap band."""
+    x, y = points["x"].to_numpy(), points["y"].to_numpy()
+    line = fit(x, y)
+    at = np.linspace(x.min(), x.max(), 60)
+    axes.fill_between(at, *band(x, y, at), color="#999999", alpha=0.25, linewidth=0)
+    axes.plot(at, line.intercept + line.slope * at, color="#333333")
+    return line
+
+
+def name_axes(axes: Axes, column: str, scale: Scale) -> None:
+    data_set, _, metric = column.partition(":")
+    metric = metric or metric_of().get(data_set, "score")
+    axes.set_title(titles().get(data_set, data_set))
+    axes.set_ylabel(METRICS.get(metric, metric.replace("_", " ")))
+    place_ticks(axes.yaxis, metric, scale)
+
+
+def place_ticks(axis, metric: str, scale: Scale) -> None:
+    """Ticks are read as scores, in percent where they are accuracies, on either scale."""
+    factor, digits = (100, 1) if metric == "accuracy" else (1, 3)
+
+    def written(value: float, _=None) -> str:
+        score = 1 / (1 + np.exp(-value)) if scale == "logit" else value
+        text = f"{factor * score:.{digits}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+
+    axis.set_major_formatter(FuncFormatter(written))
+
+
+def name_outliers(axes: Axes, points: pd.DataFrame, always: Sequence[str] = (), named: int = NAMED) -> None:
+    """Names of the models furthest from the line, of the best and of those at both ends of x."""
+    few = len(points) <= 8
+    furthest = points["residual"].abs().nlargest(len(points) if few else named).index
+    ends = [points["y"].idxmax(), points["x"].idxmax(), points["x"].idxmin()]
+    chosen = dict.fromkeys([*always, *furthest, *ends])
+    label(axes, {model: tuple(points.loc[model, ["x", "y"]]) for model in chosen}, points[["x", "y"]].to_numpy())
+
+
+def finish(figure: Figure, models: Sequence[str], extra: Sequence[Line2D] = ()) -> None:
+    """The legend of the families that occur, below the panels; then the layout, so that names can be placed."""
+    present = {family_of(model).name for model in models}
+    handles = [
+        Line2D([], [], linestyle="none", marker=family.marker, color=family.colour, label=family.name)
+        for family in FAMILIES
+        if family.name in present
+    ]
+    figure.legend(handles=[*handles, *extra], loc="outside lower center", ncols=len(handles) + len(extra))
+    figure.draw_without_rendering()
