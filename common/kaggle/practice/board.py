@@ -1,7 +1,6 @@
 """The rules of the practice leaderboard, in the official client's own request and response classes."""
 
 import logging
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,20 +9,15 @@ from kagglesdk.competitions.types import competition_api_service as api
 from kagglesdk.competitions.types.submission_status import SubmissionStatus
 
 from common.errors import UserError, listing
+from common.kaggle.practice import blobs
 from common.kaggle.practice.competition import PracticeCompetition
+from common.kaggle.practice.refused import Refused
+from common.kaggle.practice.settings import OWNER
 from common.kaggle.practice.store import Store, Submission, Upload
 
 DAY_LIMIT = 5
 LARGEST_UPLOAD = 100 * 1024**2
-FILE_NAME = re.compile(r"[\w][\w .()+=-]{0,199}")
-
-
-class Refused(Exception):
-    """The request cannot be granted: HTTP status and the reason in one line."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
+NOTEBOOKS_ONLY = "Submission not allowed: this competition only accepts submissions from notebooks"
 
 
 class Board:
@@ -39,12 +33,11 @@ class Board:
         return self.competitions[slug]
 
     def start_upload(self, request: api.ApiStartSubmissionUploadRequest) -> Upload:
-        slug = self.competition(request.competition_name).slug
-        if not FILE_NAME.fullmatch(request.file_name):
-            raise Refused(400, "a submission's file name is a plain name of at most 200 characters, without a folder")
-        if not 0 < request.content_length <= LARGEST_UPLOAD:
-            raise Refused(400, f"a submission has 1 to {LARGEST_UPLOAD:,} bytes, not {request.content_length:,}")
-        return self.store.add_upload(slug, request.file_name, request.content_length)
+        practice = self.competition(request.competition_name)
+        if practice.competition.takes == "notebook":
+            raise Refused(400, NOTEBOOKS_ONLY)
+        size = request.content_length
+        return blobs.start(self.store, practice.slug, request.file_name, size, LARGEST_UPLOAD, "a submission")
 
     def create(self, request: api.ApiCreateSubmissionRequest) -> Submission:
         """Take the uploaded file as a submission; `score` is to follow. The same upload is the same submission."""
@@ -56,9 +49,14 @@ class Board:
             raise Refused(400, f"the upload is not complete: {upload.received:,} of {upload.size:,} bytes")
         if taken := self.store.submission_of(upload.token):
             return taken
-        submission = self.store.add_submission(upload, request.submission_description, DAY_LIMIT)
+        return self.take(upload, request.submission_description)
+
+    def take(self, upload: Upload, description: str) -> Submission:
+        """A PENDING submission of what is uploaded, or will be."""
+        submission = self.store.add_submission(upload, description, DAY_LIMIT)
         if submission is None:
-            raise Refused(400, f"today's {DAY_LIMIT} submissions to '{slug}' are spent: try again after midnight UTC")
+            spent = f"today's {DAY_LIMIT} submissions to '{upload.slug}' are spent: try again after midnight UTC"
+            raise Refused(400, spent)
         return submission
 
     def score(self, submission: Submission) -> None:
@@ -74,9 +72,9 @@ class Board:
             self.store.finish(submission.ref, "ERROR", "the practice server could not score it; its log says why")
 
     def score_pending(self) -> None:
-        """What an earlier server took and did not come to score."""
+        """What was taken, by an earlier server too, and is not scored. A notebook's file may be still to come."""
         for submission in self.store.pending():
-            if submission.slug in self.competitions:
+            if submission.slug in self.competitions and self.store.upload(submission.token).path.exists():
                 self.score(submission)
 
     def submissions(self, request: api.ApiListSubmissionsRequest) -> api.ApiListSubmissionsResponse:
@@ -113,5 +111,5 @@ def _as_listed(submission: Submission) -> api.ApiSubmission:
     listed.status = SubmissionStatus[submission.status]
     if submission.status == "COMPLETE":
         listed.public_score, listed.private_score = f"{submission.public_score:.5f}", f"{submission.private_score:.5f}"
-    listed.submitted_by = listed.team_name = "practice"
+    listed.submitted_by = listed.team_name = OWNER
     return listed

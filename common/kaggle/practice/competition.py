@@ -23,6 +23,9 @@ class PracticeCompetition:
 
     `score(labels, values)` is the competition's own metric: int labels (n,) and the submitted classes or probabilities
     (n,), or both as indicator rows (n, K), to a float, higher is better; it raises UserError where it is undefined.
+
+    `hidden` is the raw folder that a submitted notebook is run on again, with the whole test set, where `raw` has but
+    a part of it. The solution then has the ids of its sample submission.
     """
 
     slug: str
@@ -31,10 +34,11 @@ class PracticeCompetition:
     raw: Path
     solution: Path
     score: Callable[[np.ndarray, np.ndarray], float]
+    hidden: Path | None = None
 
     @property
     def sample_submission(self) -> Path:
-        return self.raw / self.competition.sample_submission
+        return (self.hidden or self.raw) / self.competition.sample_submission
 
     def scores(self, csv: Path) -> tuple[float, float]:
         """Public and private score of a submission.

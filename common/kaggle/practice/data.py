@@ -1,29 +1,25 @@
-"""Downloads: the raw folder as one archive or file by file, under signed addresses that expire."""
+"""Downloads: the raw folder as one archive or file by file."""
 
 import hashlib
-import hmac
 import threading
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 from common.files import write_atomically
-from common.kaggle.practice.board import Refused
 from common.kaggle.practice.competition import PracticeCompetition
+from common.kaggle.practice.refused import Refused
 from common.sample import MARK
 
-LIFETIME = 3600
 packing = threading.Lock()
 
 
-def files(practice: PracticeCompetition) -> Iterator[tuple[str, Path]]:
-    """Name and path of each file that may be downloaded, sorted by name: never the solution, nothing hidden
-    but the mark of sample data, so that a copy is known for what it is."""
-    solution = practice.solution.resolve()
-    for path in sorted(practice.raw.rglob("*")):
-        name = path.relative_to(practice.raw)
+def files(practice: PracticeCompetition, folder: Path | None = None) -> Iterator[tuple[str, Path]]:
+    """Name and path of each file in the raw folder, or in the `folder` in its place, that may be seen, sorted by name:
+    never the solution, nothing hidden but the mark of sample data, so that a copy is known for what it is."""
+    folder, solution = folder or practice.raw, practice.solution.resolve()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts) and name.name != MARK
         if path.is_file() and path.resolve() != solution and not hidden:
             yield name.as_posix(), path
@@ -50,24 +46,6 @@ def archive(practice: PracticeCompetition, state: Path) -> Path:
                 stale.unlink()
             write_atomically(path, lambda temporary: _pack(temporary, everything))
         return path
-
-
-def sign(path: str, secret: str) -> str:
-    """The path with its time of expiry and a signature over both."""
-    expires = str(int(time.time()) + LIFETIME)
-    return f"{quote(path)}?{urlencode({'expires': expires, 'signature': _signature(path, expires, secret)})}"
-
-
-def check_signature(path: str, expires: str, signature: str, secret: str) -> None:
-    """Raises Refused where the address was not made by `sign`, or is too old."""
-    if not hmac.compare_digest(_signature(path, expires, secret).encode(), signature.encode()):
-        raise Refused(403, "this address is not signed")
-    if int(expires) < time.time():
-        raise Refused(403, "this address has expired: ask for a new one")
-
-
-def _signature(path: str, expires: str, secret: str) -> str:
-    return hmac.new(secret.encode(), f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()
 
 
 def _pack(target: Path, everything: list[tuple[str, Path]]) -> None:

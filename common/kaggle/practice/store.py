@@ -24,7 +24,10 @@ NEXT_REF = "MAX(?, 1 + COALESCE((SELECT MAX(ref) FROM submissions), 0))"
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that is announced with `size` bytes, and of which `path` holds those that have come."""
+    """A file that is announced with `size` bytes, and of which `path` holds those that have come.
+
+    It is for the competition `slug`, or for a dataset where that is "".
+    """
 
     token: str
     slug: str
@@ -58,8 +61,12 @@ class Store:
     """Everything under the folder `state`."""
 
     def __init__(self, state: Path) -> None:
-        self.state = Path(state)
-        self.database = Database(self.state / "practice.sqlite", SCHEMA)
+        self.state = Path(state).resolve()
+        self.database = self.tables(SCHEMA)
+
+    def tables(self, schema: str) -> Database:
+        """The one SQLite file, with these tables in it."""
+        return Database(self.state / "practice.sqlite", schema)
 
     def secret(self) -> str:
         """The key that signs addresses, made once."""
@@ -75,12 +82,12 @@ class Store:
         token = secrets.token_urlsafe(24)
         with self.database.transaction() as connection:
             connection.execute("INSERT INTO uploads VALUES (?, ?, ?, ?)", [token, slug, file_name, size])
-        return Upload(token, slug, file_name, size, self._file(token))
+        return Upload(token, slug, file_name, size, self._file(token, file_name))
 
     def upload(self, token: str) -> Upload | None:
         with self.database.transaction() as connection:
             row = connection.execute("SELECT * FROM uploads WHERE token = ?", [token]).fetchone()
-        return Upload(**row, path=self._file(token)) if row else None
+        return Upload(**row, path=self._file(token, row["file_name"])) if row else None
 
     def add_submission(self, upload: Upload, description: str, day_limit: int) -> Submission | None:
         """A PENDING submission, or None where the day's are spent. Counted and added in one transaction."""
@@ -122,8 +129,8 @@ class Store:
             rows = connection.execute(f"SELECT * FROM submissions WHERE {condition} ORDER BY ref DESC", values)
             return [Submission(**row) for row in rows]
 
-    def _file(self, token: str) -> Path:
-        return self.state / "uploads" / f"{token}.csv"
+    def _file(self, token: str, file_name: str) -> Path:
+        return self.state / "uploads" / f"{token}{Path(file_name).suffix}"
 
 
 def _count_today(connection, slug: str) -> int:
