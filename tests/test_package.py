@@ -65,7 +65,7 @@ def names_in(archive: Path) -> set[str]:
 def test_a_packed_run_has_what_prediction_reads_and_no_more(tmp_path):
     run = finished_run(tmp_path / "runs")
     package = pack_run(APTOS, run, tmp_path / "packages")
-    assert {path.name for path in package.folder.iterdir()} == FILES
+    assert {path.name for path in package.folder.iterdir()} == FILES | {package.mark}
     assert names_in(package.folder / "runs.zip") == {
         f"aptos/{run.id}/{name}"
         for name in (
@@ -107,7 +107,7 @@ def test_a_package_is_found_ready_and_a_damaged_one_made_anew(tmp_path, monkeypa
         assert pack_run(APTOS, run, tmp_path / "packages") == package
     (package.folder / "runs.zip").unlink()
     pack_run(APTOS, run, tmp_path / "packages")
-    assert {path.name for path in package.folder.iterdir()} == FILES
+    assert {path.name for path in package.folder.iterdir()} == FILES | {package.mark}
     assert [path.name for path in package.folder.parent.iterdir()] == [package.slug]
 
 
@@ -167,7 +167,7 @@ def test_a_training_brings_the_weights_that_it_starts_from(tmp_path, monkeypatch
     file = tmp_path / "mine.safetensors"
     file.write_bytes(b"weights")
     package = pack_training(APTOS, Recipe(weights=str(file)), tmp_path / "packages")
-    assert {path.name for path in package.folder.iterdir()} == FILES - {"runs.zip"} | {"mine.safetensors"}
+    assert {path.name for path in package.folder.iterdir()} == FILES - {"runs.zip"} | {"mine.safetensors", package.mark}
     assert package.slug.startswith("aptos-train-")
     assert (
         read_json(package.folder / "package.json")["files"]["mine.safetensors"]

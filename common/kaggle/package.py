@@ -7,6 +7,7 @@
     wheels.zip             see `common.kaggle.wheels`
     package.json           what it is, and the SHA-256 of every file as it lies on Kaggle, which unpacks NAME.zip
                            into the folder NAME
+    package-<mark>.txt     named after what is in the others
     dataset-metadata.json  for the official client
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 
 from common.competition import Competition
 from common.errors import UserError, listing
-from common.files import content_hash, read_json, sha256_of_file, write_json
+from common.files import content_hash, read_json, sha256_of_file, write_json, write_text
 from common.kaggle.wheels import versions, wheels
 from common.models.folder import checked_file, chosen_file
 from common.recipe import Recipe
@@ -48,6 +49,11 @@ class Package:
     sha256: str
     slug: str
     title: str
+
+    @property
+    def mark(self) -> str:
+        """The file whose name says, in a list of a dataset's files, which contents a version has."""
+        return f"package-{self.sha256[:12]}.txt"
 
 
 def pack_run(competition: Competition, run: Run, folder: Path) -> Package:
@@ -151,7 +157,7 @@ def slug_of(competition: str, name: str) -> str:
 
 
 def is_ready(package: Package, files: Files) -> bool:
-    there = all((package.folder / on_top(name)).is_file() for name in (MANIFEST, *files))
+    there = all((package.folder / on_top(name)).is_file() for name in (MANIFEST, package.mark, *files))
     return there and read_json(package.folder / MANIFEST)["sha256"] == package.sha256
 
 
@@ -172,6 +178,7 @@ def write_package(package: Package, manifest: dict[str, Any], files: Files) -> N
         for name in (name for name in files if "/" not in name):
             shutil.copyfile(files[name], unfinished / name)
         write_json(unfinished / MANIFEST, manifest)
+        write_text(unfinished / package.mark, package.sha256)
         shutil.rmtree(package.folder, ignore_errors=True)
         unfinished.rename(package.folder)
     except OSError as error:
