@@ -141,6 +141,36 @@ def test_a_run_stopped_at_any_step_continues_to_the_same_bits(raw, tmp_path, mon
     assert_same_run(whole, run_recipe(raw, recipe, options(tmp_path / "stopped")))
 
 
+def test_a_watch_stops_a_run_after_an_epoch_and_without_it_the_run_goes_on_to_the_same_bits(raw, tmp_path):
+    recipe, told = RECIPE.with_fields(ema=0.9, drop_rate=0.2), []
+    whole = run_recipe(raw, recipe, options(tmp_path / "whole"))
+    data = read_data(APTOS, APTOS.read_train(raw), recipe)
+
+    def stop_at(fold: int, epoch: int):
+        def watch(*now) -> bool:
+            told.append(now)
+            return now[:2] == (fold, epoch)
+
+        told.clear()
+        return train(APTOS, recipe, data, options(tmp_path / "stopped"), watch)
+
+    def epochs() -> list[tuple[int, int]]:
+        return [now[:2] for now in told]
+
+    run = stop_at(0, 1)
+    assert (run.id, run.finished, epochs()) == (whole.id, False, [(0, 1)])
+    assert told[0][2] == pd.read_csv(run.folder / "fold-0" / "curve.csv")["score"][0]
+    assert (run.folder / "fold-0" / "last.state").is_file()
+    stop_at(0, 1)
+    assert epochs() == [(0, 1)], "what is trained already is told, and stops the same way"
+    stop_at(0, 3)
+    assert epochs() == [(0, 1), (0, 2), (0, 3)]
+    assert not (run.folder / "fold-0" / "done").exists()
+    stop_at(1, 2)
+    assert epochs() == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2)]
+    assert_same_run(whole, run_recipe(raw, recipe, options(tmp_path / "stopped")))
+
+
 def test_a_damaged_state_is_not_used(raw, tmp_path, monkeypatch):
     whole = run_recipe(raw, RECIPE, options(tmp_path / "whole"))
     with monkeypatch.context() as patch:

@@ -30,7 +30,6 @@ from common.recipe import Recipe
 from common.train.checkpoint import load_state, save_state
 from common.train.optim import learning_rate_at, optimizer_of, set_learning_rate
 
-
 Watch = Callable[[int, float | None], bool]
 """(epochs trained, the score after the last of them) → whether to stop there."""
 

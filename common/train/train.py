@@ -12,11 +12,17 @@ from common.recipe import Recipe
 from common.run import Run, open_run
 from common.train.reuse import run_with_the_weights, take_fold
 from common.train.score import in_words
-from common.train.session import Session, say
+from common.train.session import Session, Watch, say
 
 
-def train(competition: Competition, recipe: Recipe, data: Data, options: Options) -> Run:
+def train(competition: Competition, recipe: Recipe, data: Data, options: Options, watch: Watch | None = None) -> Run:
     """The finished run of this recipe on this data: found, resumed or trained from the start.
+
+    Args:
+        watch: `watch(fold, epoch, score)` is asked after each epoch's validation (epoch: how many are trained; score:
+            None where nothing is held out), and first about the epochs that an earlier call trained of an unfinished
+            fold. Where it returns True, training stops: the run that is returned is not finished, and the same call
+            with another watch, or with none, goes on from there to the same bits.
 
     Raises:
         UserError: the recipe does not answer the task, images or weights cannot be read, the loss is not finite, or
@@ -37,8 +43,8 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
         for fold in session.data.folds:
             if owner:
                 take_fold(session, fold, owner)
-            else:
-                session.train_fold(fold)
+            elif not session.train_fold(fold, watch):
+                return run
         session.finish()
     return run
 
