@@ -11,7 +11,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PRELOADED = ["pytest", "pandas", "bleach", "slugify", "dateutil", "tqdm", "six", "xml.etree.ElementTree", "tarfile"]
+PRELOADED = [
+    "pytest",
+    "tests.commands",
+    "bleach",
+    "slugify",
+    "dateutil",
+    "tqdm",
+    "six",
+    "xml.etree.ElementTree",
+    "tarfile",
+]
 PRELOADED += ["kagglesdk.kaggle_client", "common.command", "common.kaggle.notebook_run", "common.kaggle.csv_file"]
 
 context = multiprocessing.get_context("forkserver")

@@ -20,6 +20,7 @@ from common.kaggle import reasons
 from common.kaggle.client import Client, practice_client
 from common.kaggle.credentials import has_credentials, redact
 from common.kaggle.practice.server import running
+from tests.commands import print_owner
 from tests.forked import Said, finish, start
 from tests.practice_world import practice_competition
 from tests.scripted_server import Answer, scripted_server
@@ -266,17 +267,6 @@ def test_a_refused_download_is_not_saved_as_the_file(scripted, tmp_path):
 
 
 # Credentials
-
-
-def print_owner(url: str) -> None:
-    """A command that authenticates and makes a call, on a server that plays Kaggle."""
-    from kagglesdk import kaggle_http_client
-
-    kaggle_http_client.get_endpoint = lambda _: url
-    client = clients.kaggle_client()
-    ask(client)
-    print(client.owner, has_credentials())
-
 
 LEGACY = json.dumps({"username": "someone", "key": "0123456789abcdef"})
 OAUTH = json.dumps(
