@@ -19,7 +19,7 @@ from common.kaggle import reasons
 from common.kaggle.client import practice_client
 from common.kaggle.download import DONE, download
 from common.kaggle.practice.server import running
-from tests.practice_world import practice_competition
+from tests.practice_world import practice_competition, quick_settings
 from tests.warehouse import Warehouse, serving, zipped
 
 SOURCE = "competitions/tiny-challenge"
@@ -68,6 +68,25 @@ def test_the_practice_leaderboard_gives_its_data_without_the_solution(tmp_path, 
     (folder / image).unlink()
     download(SOURCE, folder, practice_client("http://127.0.0.1:9"))
     assert capsys.readouterr().out.startswith("practice: 'tiny-challenge' is already in")
+
+
+def test_the_practice_leaderboard_gives_a_dataset_that_was_uploaded_to_it(tmp_path):
+    made = tmp_path / "made"
+    (made / "images").mkdir(parents=True)
+    (made / "images" / "a.png").write_bytes(NOISE)
+    (made / "train.csv").write_text("id,label\n")
+    about = {"title": "Some images", "id": "practice/some-images", "licenses": [{"name": "CC0-1.0"}]}
+    (made / "dataset-metadata.json").write_text(json.dumps(about))
+    with running([], tmp_path / "state", settings=quick_settings()) as url:
+        api = practice_client(url).api
+        api.dataset_create_new(str(made), quiet=True, dir_mode="zip")
+        while api.dataset_status("practice/some-images") != "ready":
+            time.sleep(0.05)
+        folder = download("datasets/practice/some-images", tmp_path / "data", practice_client(url))
+        with pytest.raises(UserError, match=r"refuses dataset 'practice/no-such-images' \(404\)"):
+            download("datasets/practice/no-such-images", tmp_path / "none", practice_client(url))
+    assert (folder / "train.csv").read_text() == "id,label\n"
+    assert (folder / "images" / "a.png").read_bytes() == NOISE
 
 
 def test_a_dataset_is_asked_for_by_owner_and_name(warehouse, folder):

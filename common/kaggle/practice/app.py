@@ -66,6 +66,11 @@ def _serve_downloads(app: FastAPI, kernels: Kernels) -> None:
         check_signature(f"/data/{slug}/{name}", expires, signature, secret)
         return FileResponse(data.file(board.competition(slug), name), media_type=OCTETS)
 
+    @app.get("/datasets/{slug}/{number}.zip")
+    def dataset(slug: str, number: int, expires: str = "0", signature: str = "") -> Response:
+        check_signature(f"/datasets/{slug}/{number}.zip", expires, signature, secret)
+        return FileResponse(data.dataset_archive(kernels.datasets, slug, number), media_type=OCTETS)
+
     @app.get("/output/{slug}/{number}/{name:path}")
     def output(slug: str, number: int, name: str, expires: str = "0", signature: str = "") -> Response:
         check_signature(f"/output/{slug}/{number}/{name}", expires, signature, secret)

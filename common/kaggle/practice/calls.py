@@ -109,6 +109,11 @@ def _datasets(datasets: Datasets) -> Calls:
     def create_version(request: dataset_api.ApiCreateDatasetVersionRequest, base: str) -> Response:
         return unpacked(*datasets.create_version(request, base))
 
+    def download(request: dataset_api.ApiDownloadDatasetRequest, base: str) -> Response:
+        version = datasets.version(request)
+        address = sign(f"/datasets/{version.slug}/{version.number}.zip", datasets.uploads.secret())
+        return RedirectResponse(base + address, status_code=302)
+
     def unpacked(response: KaggleObject, version) -> Response:
         return JSONResponse(response.to_dict(), background=version and BackgroundTask(datasets.unpack, version))
 
@@ -117,6 +122,7 @@ def _datasets(datasets: Datasets) -> Calls:
         "CreateDatasetVersion": (dataset_api.ApiCreateDatasetVersionRequest, create_version),
         "GetDatasetStatus": (dataset_api.ApiGetDatasetStatusRequest, lambda request, _: datasets.status(request)),
         "GetDataset": (dataset_api.ApiGetDatasetRequest, datasets.get),
+        "DownloadDataset": (dataset_api.ApiDownloadDatasetRequest, download),
         "ListDatasetFiles": (dataset_api.ApiListDatasetFilesRequest, lambda request, _: datasets.list_files(request)),
     }
 

@@ -1,4 +1,4 @@
-"""Downloads: the raw folder as one archive or file by file."""
+"""Downloads: the raw folder as one archive or file by file, a version of a dataset as one archive."""
 
 import hashlib
 import threading
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common.files import write_atomically
 from common.kaggle.practice.competition import PracticeCompetition
+from common.kaggle.practice.datasets import Datasets
 from common.kaggle.practice.refused import Refused
 from common.sample import MARK
 
@@ -45,6 +46,15 @@ def archive(practice: PracticeCompetition, state: Path) -> Path:
             for stale in path.parent.glob(f"{practice.slug}-*.zip"):
                 stale.unlink()
             write_atomically(path, lambda temporary: _pack(temporary, everything))
+        return path
+
+
+def dataset_archive(datasets: Datasets, slug: str, number: int) -> Path:
+    """All files of a version as one zip; a version never changes."""
+    with packing:
+        path = datasets.uploads.state / "archives" / "datasets" / f"{slug}-{number}.zip"
+        if not path.exists():
+            write_atomically(path, lambda temporary: _pack(temporary, list(datasets.files(slug, number))))
         return path
 
 

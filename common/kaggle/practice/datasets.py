@@ -108,10 +108,7 @@ class Datasets:
         return response
 
     def list_files(self, request: api.ApiListDatasetFilesRequest) -> api.ApiListDatasetFilesResponse:
-        slug = self._dataset(request.owner_slug, request.dataset_slug).slug
-        version = self.ready(slug, request.dataset_version_number)
-        if version is None:
-            raise Refused(404, f"dataset '{OWNER}/{slug}' has no such version that is ready")
+        version = self.version(request)
         everything = list(_files(version))
         start = int(request.page_token) if request.page_token.isdigit() else 0
         end = start + (request.page_size or 20)
@@ -119,6 +116,14 @@ class Datasets:
         response.dataset_files = [_listed_file(name, path) for name, path in everything[start:end]]
         response.next_page_token = str(end) if end < len(everything) else ""
         return response
+
+    def version(self, request: api.ApiListDatasetFilesRequest | api.ApiDownloadDatasetRequest) -> Version:
+        """The one that is asked for, or the latest."""
+        slug = self._dataset(request.owner_slug, request.dataset_slug).slug
+        version = self.ready(slug, request.dataset_version_number)
+        if version is None:
+            raise Refused(404, f"dataset '{OWNER}/{slug}' has no such version that is ready")
+        return version
 
     def ready(self, slug: str, number: int | None = None) -> Version | None:
         """That version, or the latest, of those that are ready."""
