@@ -54,8 +54,8 @@ def paper_split(train: pd.DataFrame) -> np.ndarray:
     """
     if "tfrecord" not in train or train["tfrecord"].isna().any():
         raise UserError(
-            "the paper's split needs the column tfrecord, and train.csv has none; the resized copies carry it (on "
-            "Kaggle: cdeotte/jpeg-melanoma-512x512 and cdeotte/jpeg-isic2019-512x512); `--split folds` works without"
+            "the paper's split needs the column tfrecord, and train.csv has none; the resized copies carry it (`make "
+            'melanoma-download ARGS="--set melanoma-512"`, and isic-2019-512); `--split folds` works without'
         )
     stream = np.random.RandomState(23)
     validates = np.zeros(len(train), dtype=bool)
