@@ -1,5 +1,7 @@
 """A tiny competition with a raw folder and a hidden solution, for the tests of the practice leaderboard."""
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from common.errors import UserError
 
 if TYPE_CHECKING:
     from common.kaggle.practice.competition import PracticeCompetition
+    from common.kaggle.practice.settings import Settings
 
 IDS = [f"{number:03}" for number in range(40)]
 LABELS = np.array([number % 3 for number in range(40)])
@@ -52,6 +55,23 @@ def practice_competition(folder: Path, takes: str = "csv") -> "PracticeCompetiti
     pairs = zip(IDS, LABELS, strict=True)
     (raw / "solution.csv").write_text("id,label\n" + "".join(f"{id},{label}\n" for id, label in pairs))
     return PracticeCompetition("tiny-challenge", "Tiny", competition(takes), raw, raw / "solution.csv", accuracy)
+
+
+def quick_settings(**fields) -> "Settings":
+    """Settings of a practice server that runs notebooks in a plain process, without a kernel, and keeps nobody
+    waiting."""
+    from common.kaggle.practice.settings import Settings
+
+    command = (sys.executable, "-P", str(Path(__file__).with_name("quick_session.py")))
+    return Settings(**{"dataset_seconds": 0.0, "session_command": command} | fields)
+
+
+def notebook(*cells: str) -> str:
+    """The JSON of a notebook with these code cells."""
+    made = [
+        {"cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None} for cell in cells
+    ]
+    return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 4})
 
 
 def submission(path: Path, labels: np.ndarray = LABELS) -> Path:

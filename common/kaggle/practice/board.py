@@ -66,7 +66,8 @@ class Board:
             scores = practice.scores(self.store.upload(submission.token).path)
             self.store.finish(submission.ref, "COMPLETE", scores=scores)
         except (UserError, Refused) as error:
-            self.store.finish(submission.ref, "ERROR", self._in_their_words(str(error), submission))
+            what = "" if submission.size else "Submission Scoring Error: "
+            self.store.finish(submission.ref, "ERROR", what + self._in_their_words(str(error), submission))
         except Exception:
             logging.getLogger(__name__).exception("practice: submission %d could not be scored", submission.ref)
             self.store.finish(submission.ref, "ERROR", "the practice server could not score it; its log says why")

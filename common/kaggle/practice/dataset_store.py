@@ -60,7 +60,7 @@ class DatasetStore:
     def dataset(self, slug: str) -> Dataset | None:
         with self.database.transaction() as connection:
             row = connection.execute("SELECT * FROM datasets WHERE slug = ?", [slug]).fetchone()
-        return Dataset(**row) if row else None
+        return Dataset(**dict(row) | {"private": bool(row["private"])}) if row else None
 
     def add_version(self, slug: str, notes: str, tokens: list[str]) -> Version:
         with self.database.transaction() as connection:

@@ -69,8 +69,8 @@ class Kernels:
         metadata.current_version_number = versions[0].number
         for field in ("is_private", "enable_gpu", "enable_tpu", "enable_internet", "machine_shape", "docker_image"):
             setattr(metadata, field, getattr(pushed, field))
-        for field in ("dataset", "competition", "kernel", "model"):
-            setattr(metadata, f"{field}_data_sources", getattr(pushed, f"{field}_data_sources"))
+        competitions = [name for name in pushed.competition_data_sources if name in self.board.competitions]
+        metadata.dataset_data_sources, metadata.competition_data_sources = list(version.datasets), competitions
         metadata.category_ids, blob.slug, blob.source = pushed.category_ids, version.slug, pushed.text
         metadata.language = blob.language = pushed.language
         metadata.kernel_type = blob.kernel_type = pushed.kernel_type

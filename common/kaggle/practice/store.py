@@ -42,7 +42,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Submission:
-    """`status` is PENDING, COMPLETE or ERROR; `created` is UTC."""
+    """`status` is PENDING, COMPLETE or ERROR; `created` is UTC; `size` is 0 where a notebook is to write the file."""
 
     ref: int
     slug: str
