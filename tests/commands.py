@@ -1,5 +1,6 @@
 """What tests run as commands of their own, see `tests.forked`. Importing it is cheap and imports no official client."""
 
+import sys
 from pathlib import Path
 
 from common.command import run
@@ -10,6 +11,9 @@ from common.kaggle.credentials import has_credentials
 def print_owner(url: str) -> None:
     """Authenticates and makes a call, on a server that plays Kaggle."""
     from kagglesdk import kaggle_http_client
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "kaggle" or name == "common.kaggle.official"]:
+        del sys.modules[name]  # imported anew, for it looks at the environment when it is imported
 
     kaggle_http_client.get_endpoint = lambda _: url
     client = kaggle_client()

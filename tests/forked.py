@@ -1,7 +1,4 @@
-"""Commands in real processes that cost a fraction of a second: forked from one that has imported almost everything.
-
-The official client is not among it, for it looks at the environment when it is imported.
-"""
+"""Commands in real processes that cost a fraction of a second: forked from one that has imported everything."""
 
 import multiprocessing
 import os
@@ -11,18 +8,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PRELOADED = [
-    "pytest",
-    "tests.commands",
-    "bleach",
-    "slugify",
-    "dateutil",
-    "tqdm",
-    "six",
-    "xml.etree.ElementTree",
-    "tarfile",
-]
-PRELOADED += ["kagglesdk.kaggle_client", "common.command", "common.kaggle.notebook_run", "common.kaggle.csv_file"]
+PRELOADED = ["pytest", "tests.commands", "common.kaggle.official", "common.kaggle.notebook_run", "tests.practice_world"]
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(PRELOADED)

@@ -54,18 +54,17 @@ class OfficialApi(KaggleApi):
         Raises:
             UploadFailed: it broke off, or the server is in trouble; what has come is kept.
         """
-        size = Path(path).stat().st_size
+        size, start = Path(path).stat().st_size, 0
         try:
-            start = 0
-            if resume:
-                answer = requests.put(url, headers={"Content-Range": f"bytes */{size}"})
-                if answer.status_code != 308:
-                    return _verdict(answer)
-                start = int(answer.headers.get("Range", "bytes=0--1").split("-", 1)[1]) + 1
-            with open(path, "rb") as file:
+            with requests.Session() as session, open(path, "rb") as file:
+                if resume:
+                    answer = session.put(url, headers={"Content-Range": f"bytes */{size}"})
+                    if answer.status_code != 308:
+                        return _verdict(answer)
+                    start = int(answer.headers.get("Range", "bytes=0--1").split("-", 1)[1]) + 1
                 file.seek(start)
                 headers = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
-                return _verdict(requests.put(url, data=file, headers=headers))
+                return _verdict(session.put(url, data=file, headers=headers))
         except UploadFailed:
             raise
         except requests.RequestException as error:  # without its text, which names the address
