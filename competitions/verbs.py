@@ -16,6 +16,7 @@ from common.run import all_runs, find_run
 from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
 from competitions.blending import blend as blend
 from competitions.sources import PRACTICE, Source, practice_competitions, source
+from competitions.standing import ledger as ledger
 from competitions.submitting import kernel as kernel
 from competitions.submitting import submit as submit
 from competitions.training import choose_run, train_recipe
@@ -198,14 +199,6 @@ def runs(competition: Competition, words: list[str]) -> None:
         rows.append((run.id, score, interval, state, recipe.backbone, recipe.input_size, recipe.augment, recipe.loss))
     names = ("run", "cv", "95% interval", "state", "backbone", "px", "augment", "loss")
     print(pd.DataFrame(rows, columns=names).to_string(index=False) if rows else f"no runs of {competition.name} yet")
-
-
-def ledger(competition: Competition, words: list[str]) -> None:
-    from common.kaggle.ledger import Ledger, table
-
-    parse(Options, words, f"python -m competitions {competition.name} ledger")
-    rows = Ledger().rows(competition.name)
-    print(table(rows) if rows else f"nothing of {competition.name} was submitted yet")
 
 
 @dataclass(frozen=True)

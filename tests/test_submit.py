@@ -67,7 +67,7 @@ def test_a_submission_comes_back_with_its_scores_and_stands_in_the_ledger(client
     row = submit(csv, competition(), client, ledger, run_id="run1", cv_score=0.97)
     assert (row.state, row.public_score, row.private_score, row.cv_score) == ("scored", 1.0, 1.0, 0.97)
     assert row.description == f"run run1 sha {sha256_of_file(csv)[:12]}"
-    assert ledger.rows("tiny") == [row] == [ledger.best("tiny", "practice")]
+    assert ledger.rows("tiny") == [row] == [ledger.best("tiny", "practice", SLUG)]
     lines = [*capsys.readouterr().out.splitlines(), str(row), *table(ledger.rows()).splitlines()[1:]]
     assert len(lines) == 3
     assert all(line.startswith("practice") for line in lines)
@@ -285,8 +285,8 @@ def test_several_processes_may_write_one_ledger(ledger):
     assert [writer.wait() for writer in writers] == [0] * 4
     assert len(ledger.rows("c")) == 80
     assert {row.state for row in ledger.rows("c")} == {"scored"}
-    assert ledger.best("c", "practice").public_score == 0.95
-    assert ledger.best("c", "kaggle") is None
+    assert ledger.best("c", "practice", "").public_score == 0.95
+    assert ledger.best("c", "kaggle", "") is None
 
 
 def test_a_ledger_that_is_no_ledger_is_named(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from common.errors import UserError
 from common.kaggle.database import Database
+from common.kaggle.standing import Standing
 
 DEFAULT = Path("submissions/ledger.sqlite")
 
@@ -103,10 +104,11 @@ class Ledger:
         rows = self._select(same, competition, leaderboard, arena, sha256)
         return rows[-1] if rows else None
 
-    def best(self, competition: str, leaderboard: str) -> LedgerRow | None:
-        """The row with the highest public score."""
-        scored = "competition = ? AND leaderboard = ? AND public_score IS NOT NULL"
-        return max(self._select(scored, competition, leaderboard), key=lambda row: row.public_score, default=None)
+    def best(self, competition: str, leaderboard: str, arena: str) -> LedgerRow | None:
+        """The row with the highest public score; those of other arenas, on other test images, do not compare."""
+        scored = "competition = ? AND leaderboard = ? AND arena = ? AND public_score IS NOT NULL"
+        rows = self._select(scored, competition, leaderboard, arena)
+        return max(rows, key=lambda row: row.public_score, default=None)
 
     def rows(self, competition: str | None = None) -> list[LedgerRow]:
         """Oldest first; of all competitions where none is named."""
@@ -143,12 +145,17 @@ class Ledger:
 
 
 def table(rows: list[LedgerRow]) -> str:
-    """The rows as aligned text for the terminal."""
-    lines = [("leaderboard", "competition", "run", "cv", "public", "private", "state", "when (UTC)", "error")]
+    """The rows as aligned text for the terminal. Rank and medal are those that the score is worth."""
+    lines = [
+        ("leaderboard", "run", "cv", "public", "private", "rank", "medal", "state", "kernel", "when (UTC)", "error")
+    ]
     for row in rows:
         scores = (_digits(row.cv_score), _digits(row.public_score), _digits(row.private_score))
+        standing = Standing(row.rank, row.teams) if row.rank and row.teams else None
+        place = (f"{standing.rank}/{standing.teams}", standing.medal or "-") if standing else ("-", "-")
+        kernel = f"v{row.kernel_version}" if row.kernel_version else "-"
         when = row.created[:16].replace("T", " ")
-        lines.append((row.leaderboard, row.competition, row.run_id, *scores, row.state, when, row.error or ""))
+        lines.append((row.leaderboard, row.run_id, *scores, *place, row.state, kernel, when, row.error or ""))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
