@@ -8,7 +8,7 @@ VERBS := download prepare show-augment embed probe train predict blend ensemble 
 FORWARD = $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice new-competition requirements bench-feed bench-train bench-weights models
+.PHONY: help setup demo test test-slow lint format practice new-competition requirements bench-feed bench-train bench-weights models study study-figures
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -56,6 +56,12 @@ bench-feed: setup  ## images/s of the feed beside timm's and torchvision's loade
 
 bench-weights: setup  ## accuracy from ImageNet weights, from random ones, and after a linear probe (an hour)
 	@$(PY) -m benchmarks.bench_weights $(ARGS)
+
+study: setup  ## does ImageNet progress transfer? the paper's trend beside ours (VERB=f-test, spearman, leaderboard, …)
+	@$(PY) -m common.study $(or $(VERB),trend) $(ARGS)
+
+study-figures: setup  ## the paper's figures as PNG, SVG, PDF and an interactive page, into TO (figures)
+	@$(PY) -m common.study figures $(if $(TO),--to "$(TO)") $(ARGS)
 
 models: setup  ## the zoo: every backbone of the paper with its weights
 	@$(PY) -m common.models list $(ARGS)

@@ -89,7 +89,7 @@ def _numbers(column: pd.Series, path: Path, least: float, greatest: float | None
         at = wrong.idxmax()
         where = f"line {at + 2}" if isinstance(at, int) else at
         between = f"from {least} to {greatest}" if greatest is not None else f"of at least {least}"
-        raise UserError(f"{path}: '{column.name}' must be a number {between}, but {where} has {column[at]!r}")
+        raise UserError(f"{path}: '{column.name}' must be a number {between}, but {where} has {str(column[at])!r}")
     return numbers.astype(float)
 
 

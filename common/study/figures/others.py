@@ -75,7 +75,7 @@ def distance() -> Figure:
     right.set_xlabel("Fréchet inception distance to ImageNet")
     right.set_ylabel("correlation with ImageNet top-1 (above 70%)")
     right.margins(0.15)
-    figure.draw_without_rendering()
+    scatter.settle(figure)
     places = {titles()[name]: (row.fid_to_imagenet, row.correlation) for name, row in six.iterrows()}
     label(right, places, six[["fid_to_imagenet", "correlation"]].to_numpy())
     return figure

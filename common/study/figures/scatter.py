@@ -1,14 +1,15 @@
 """A panel a data set: scores over ImageNet top-1 or over parameters, a line with its bootstrap band, named outliers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import MaxNLocator
 
 from common.study.figures.families import FAMILIES, family_of
 from common.study.figures.labels import label
@@ -22,9 +23,9 @@ METRICS = {
     "macro_f1": "macro F1",
     "roc_auc": "area under ROC",
 }
-NAMED = 5
-"""Models furthest from the line that are named in a panel."""
-STAR = {"marker": "*", "color": "#7B3294", "markersize": 9, "markeredgewidth": 0.4, "linestyle": "none"}
+NAMED, FEW = 5, 8
+"""Models furthest from the line that are named in a panel, and how many are few enough to be all named."""
+STAR = {"marker": "*", "color": "#7B3294", "markersize": 9, "markeredgewidth": 0.4, "linestyle": "none", "zorder": 4}
 
 HOLLOW = Line2D([], [], linestyle="none", marker="o", color="#777777", markerfacecolor="white", label="not in the line")
 
@@ -60,7 +61,7 @@ def draw_points(axes: Axes, points: pd.DataFrame, filled: pd.Series) -> None:
     for model, x, y in points[["x", "y"]].itertuples():
         family = family_of(model)
         inside = family.colour if filled[model] else "white"
-        axes.plot(x, y, family.marker, color=family.colour, markerfacecolor=inside, markeredgewidth=0.9)
+        axes.plot(x, y, family.marker, color=family.colour, markerfacecolor=inside, markeredgewidth=0.9, zorder=3)
 
 
 def draw_line(axes: Axes, points: pd.DataFrame):
@@ -81,28 +82,27 @@ def name_axes(axes: Axes, column: str, scale: Scale) -> None:
     place_ticks(axes.yaxis, metric, scale)
 
 
-def place_ticks(axis, metric: str, scale: Scale) -> None:
-    """Ticks are read as scores, in percent where they are accuracies, on either scale."""
-    factor, digits = (100, 1) if metric == "accuracy" else (1, 3)
+def place_ticks(axis: Axis, metric: str, scale: Scale) -> None:
+    """Ticks are round scores, in percent where they are accuracies, on either scale. The limits have to be set."""
+    low, high = axis.get_view_interval()
+    factor = 100 if metric == "accuracy" else 1
+    ends = (1 / (1 + np.exp(-low)), 1 / (1 + np.exp(-high))) if scale == "logit" else (low, high)
+    shown = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(factor * ends[0], factor * ends[1])
+    shown = shown[(shown > factor * ends[0]) & (shown < factor * ends[1])]
+    scores = shown / factor
+    digits = max(len(f"{score:.6g}".partition(".")[2]) for score in shown)
+    places = np.log(scores / (1 - scores)) if scale == "logit" else scores
+    axis.set_ticks(places, [f"{score:.{digits}f}" for score in shown])
 
-    def written(value: float, _=None) -> str:
-        score = 1 / (1 + np.exp(-value)) if scale == "logit" else value
-        text = f"{factor * score:.{digits}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
 
-    axis.set_major_formatter(FuncFormatter(written))
-
-
-def name_outliers(axes: Axes, points: pd.DataFrame, always: Sequence[str] = (), named: int = NAMED) -> None:
-    """Names of the models furthest from the line, of the best and of those at both ends of x."""
-    few = len(points) <= 8
-    furthest = points["residual"].abs().nlargest(len(points) if few else named).index
-    ends = [points["y"].idxmax(), points["x"].idxmax(), points["x"].idxmin()]
-    chosen = dict.fromkeys([*always, *furthest, *ends])
+def name_outliers(axes: Axes, points: pd.DataFrame) -> None:
+    """Names of the models furthest from the line and of the best; of all where they are few."""
+    furthest = points["residual"].abs().sort_values(ascending=False).index
+    chosen = dict.fromkeys([points["y"].idxmax(), *furthest[: NAMED if len(points) > FEW else FEW]])
     label(axes, {model: tuple(points.loc[model, ["x", "y"]]) for model in chosen}, points[["x", "y"]].to_numpy())
 
 
-def finish(figure: Figure, models: Sequence[str], extra: Sequence[Line2D] = ()) -> None:
+def finish(figure: Figure, models: Iterable[str], extra: Sequence[Line2D] = ()) -> None:
     """The legend of the families that occur, below the panels; then the layout, so that names can be placed."""
     present = {family_of(model).name for model in models}
     handles = [
@@ -111,4 +111,10 @@ def finish(figure: Figure, models: Sequence[str], extra: Sequence[Line2D] = ()) 
         if family.name in present
     ]
     figure.legend(handles=[*handles, *extra], loc="outside lower center", ncols=len(handles) + len(extra))
+    settle(figure)
+
+
+def settle(figure: Figure) -> None:
+    """Lay out the panels once and for all: names are placed in pixels, and must not be moved by a second layout."""
     figure.draw_without_rendering()
+    figure.set_layout_engine("none")

@@ -19,7 +19,8 @@ def transfer(table: pd.DataFrame, above: float, scale: Scale = "raw", columns: S
     names = list(columns) or real_world(table)
     figure, panels = scatter.grid(names)
     drawn = [scatter.by_imagenet(axes, table, name, above, scale) for axes, name in zip(panels, names, strict=True)]
-    scatter.finish(figure, table.index, [scatter.HOLLOW])
+    below = (table[IMAGENET] <= above).any()
+    scatter.finish(figure, table.index, [scatter.HOLLOW] if below else [])
     for axes, points in zip(panels, drawn, strict=True):
         scatter.name_outliers(axes, points)
     return figure
@@ -30,7 +31,7 @@ def control(table: pd.DataFrame, above: float) -> Figure:
     names = sorted(data_sets(table), key=lambda name: name not in controls())
     figure = transfer(table, above, columns=names)
     for axes, name in zip(figure.axes, names, strict=True):
-        axes.set_title(f"{axes.get_title()} ({'web' if name in controls() else 'real world'})")
+        axes.set_title("scraped from the web" if name in controls() else "real world", loc="right", y=0, size=6)
     return figure
 
 
