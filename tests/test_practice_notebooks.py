@@ -320,6 +320,23 @@ def test_a_session_ends_with_its_server_and_the_next_one_runs_it_from_the_start(
         assert printed(api, tmp_path / "output") == "starts\n"
 
 
+def test_two_servers_with_one_memory_run_a_session_once_and_unpack_a_dataset_once(practice, tmp_path):
+    state, runs = tmp_path / "state", tmp_path / "runs"
+    source = notebook(f"import time; open('{runs}', 'a').write('x'); time.sleep(0.5)")
+    other = replace(practice, slug="other-challenge")
+    with (
+        running([other], state, quick_settings()) as elsewhere,
+        running([practice], state, quick_settings()) as url,
+        running([practice], state, quick_settings()),
+    ):
+        api = practice_client(url).api
+        api.dataset_create_new(str(dataset_folder(tmp_path / "dataset")), quiet=True)
+        until(lambda: practice_client(elsewhere).api.dataset_status("practice/my-weights") == "ready")
+        push(api, tmp_path / "k", source, dataset_sources=["practice/my-weights"])
+        assert ended(practice_client(elsewhere).api).status.name == "COMPLETE"
+    assert runs.read_text() == "x"
+
+
 @pytest.mark.slow
 def test_a_session_whose_server_is_killed_dies_with_its_kernel(tmp_path):
     box = sandbox.Sandbox(tmp_path / "state" / "sessions" / "1")

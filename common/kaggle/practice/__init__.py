@@ -8,6 +8,7 @@ data.py             the downloads: archive, single files
 datasets.py         private datasets in versions (their memory: dataset_store.py)
 kernels.py          notebooks in versions (their memory: kernel_store.py)
 runner.py           the queue of sessions; sandbox.py is where one runs, session.py what runs there
+claim.py            who works at what, where several servers share one memory
 code_submission.py  submissions of a notebook, which is run again on the whole test set
 blobs.py            resumable uploads
 addresses.py        signed addresses that expire

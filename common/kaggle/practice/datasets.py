@@ -16,6 +16,7 @@ from kagglesdk.datasets.types.dataset_enums import DatabundleVersionStatus
 from common.archive import unpack
 from common.errors import UserError
 from common.kaggle.practice import blobs
+from common.kaggle.practice.claim import claimed
 from common.kaggle.practice.dataset_store import Dataset, DatasetStore, Version
 from common.kaggle.practice.refused import Refused
 from common.kaggle.practice.settings import OWNER, Settings
@@ -68,19 +69,22 @@ class Datasets:
     def unpack(self, version: Version) -> None:
         """PENDING to READY, or to FAILED. Never raises: a broken archive must not stop the server."""
         unfinished = version.folder.with_name(f".{version.number}.unfinished")
-        try:
-            uploads = [self.uploads.upload(token) for token in version.tokens]
-            for upload in uploads:
-                _place(upload, unfinished)
-            shutil.rmtree(version.folder, ignore_errors=True)
-            unfinished.rename(version.folder)
+        with claimed(version.folder.with_name(f".{version.number}.lock"), wait=True):
+            if version not in self.store.pending():
+                return
+            try:
+                uploads = [self.uploads.upload(token) for token in version.tokens]
+                for upload in uploads:
+                    _place(upload, unfinished)
+                shutil.rmtree(version.folder, ignore_errors=True)  # of a server that was killed right here
+                unfinished.rename(version.folder)
+            except (UserError, OSError) as error:
+                logging.getLogger(__name__).warning("practice: dataset '%s' failed: %s", version.slug, error)
+                self.store.finish(version, "FAILED", str(error))
+                return
             self.store.finish(version, "READY")
             for upload in uploads:
                 upload.path.unlink(missing_ok=True)
-        except (UserError, OSError) as error:
-            logging.getLogger(__name__).warning("practice: dataset '%s' failed: %s", version.slug, error)
-            shutil.rmtree(unfinished, ignore_errors=True)
-            self.store.finish(version, "FAILED", str(error))
 
     def unpack_pending(self) -> None:
         """What an earlier server took and did not come to unpack."""

@@ -49,6 +49,10 @@ class Session:
     folder: Path
 
     @property
+    def lock(self) -> Path:
+        return self.folder.with_name(f"{self.id}.lock")
+
+    @property
     def working(self) -> Path:
         return self.folder / "kaggle" / "working"
 

@@ -12,7 +12,7 @@ from kagglesdk.kernels.types.kernels_enums import KernelWorkerStatus
 
 from common.kaggle.practice.board import Board
 from common.kaggle.practice.datasets import Datasets
-from common.kaggle.practice.kernel_store import KernelStore, KernelVersion
+from common.kaggle.practice.kernel_store import KernelStore, KernelVersion, Session
 from common.kaggle.practice.refused import Refused
 from common.kaggle.practice.settings import OWNER
 
@@ -128,6 +128,9 @@ class Kernels:
         if not found:
             raise Refused(404, f"no version '{wanted}' of notebook '{OWNER}/{slug}' here")
         return found[0]
+
+    def version_of(self, session: Session) -> KernelVersion:
+        return self.version(OWNER, session.slug, str(session.number))
 
     def _ready_version(self, name: str) -> int | None:
         """Of the dataset `owner/slug`, or `owner/slug/number`."""

@@ -8,12 +8,15 @@ import time
 from kagglesdk.kernels.types.kernels_api_service import ApiSaveKernelRequest
 
 from common.kaggle.practice import data
+from common.kaggle.practice.claim import claimed
 from common.kaggle.practice.kernel_store import Session
 from common.kaggle.practice.kernels import Kernels
 from common.kaggle.practice.sandbox import Outcome, Sandbox
 from common.kaggle.practice.settings import Settings
 
 LONGEST_SESSION = 9 * 3600
+LOOK_AGAIN = 0.2
+"""Seconds; what this server is asked for it sees at once, what was asked of another after so long."""
 
 
 class Runner:
@@ -35,13 +38,20 @@ class Runner:
     def _work(self) -> None:
         while not self.stopping.is_set():
             self.kernels.queued.clear()
-            unfinished = self.kernels.store.unfinished()
-            if not unfinished:
-                self.kernels.queued.wait()
-            elif (left := unfinished[0].created + self.settings.queue_seconds - time.time()) > 0:
-                self.stopping.wait(left)
-            else:
-                self._settle(unfinished[0])
+            if not any(self._take(session) for session in self.kernels.store.unfinished()):
+                self.kernels.queued.wait(LOOK_AGAIN)
+
+    def _take(self, session: Session) -> bool:
+        """Run a session that is due, whose competitions are served here, and that no other server runs."""
+        sources = self.kernels.version_of(session).request.get("competitionDataSources", [])
+        due = time.time() >= session.created + self.settings.queue_seconds
+        if not due or not self.board.competitions.keys() >= set(sources) or self.stopping.is_set():
+            return False
+        with claimed(session.lock) as ours:
+            if not ours or session.id not in {left.id for left in self.kernels.store.unfinished()}:
+                return False
+            self._settle(session)
+            return True
 
     def _settle(self, session: Session) -> None:
         """QUEUED to RUNNING to COMPLETE or ERROR; a submission's output is handed in. Never raises."""
@@ -61,7 +71,7 @@ class Runner:
             shutil.rmtree(session.folder, ignore_errors=True)  # what it saw is nobody's to see
 
     def _run(self, session: Session) -> Outcome | None:
-        version = next(v for v in self.kernels.store.versions(session.slug) if v.number == session.number)
+        version = self.kernels.version_of(session)
         pushed = ApiSaveKernelRequest.from_dict(version.request)
         rerun = session.ref is not None
         inputs = {}
