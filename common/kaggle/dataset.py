@@ -38,7 +38,7 @@ def ensure_dataset(package: Package, client: Client) -> str:
 
 def _upload(api: "KaggleApi", package: Package, ref: str) -> None:
     """A new dataset, or a new version of it. What an answer that was lost has done is found first."""
-    status = _status(api, f"dataset {ref}")
+    status = _status(api, ref)
     if status is None:
         answer = api.dataset_create_new(str(package.folder), quiet=True)
     elif status == "ready" and package.mark not in _files(api, ref):
