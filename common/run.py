@@ -40,6 +40,10 @@ PACKAGES = (
 )
 
 
+class Busy(UserError):
+    """Another process works on the run."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run folder. Its id is the content hash of competition + recipe + data, with `-2`, `-3` … for repeats."""
@@ -86,15 +90,13 @@ class Run:
         """Held while the run is worked on, and freed by the system when the process dies.
 
         Raises:
-            UserError: another process holds it.
+            Busy: another process holds it.
         """
         with open(self.folder / ".lock", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(
-                    f"run {self.id} is being worked on by another process; wait for it or stop it"
-                ) from None
+                raise Busy(f"run {self.id} is being worked on by another process; wait for it or stop it") from None
             yield
 
 
