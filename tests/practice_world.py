@@ -2,6 +2,9 @@
 
 import json
 import sys
+import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,3 +84,24 @@ def submission(path: Path, labels: np.ndarray = LABELS) -> Path:
 
 def sample_submission(path: Path) -> Path:
     return submission(path, np.zeros_like(LABELS))
+
+
+def dataset_folder(folder: Path, slug: str = "my-weights", title: str = "My weights", **metadata) -> Path:
+    """A small dataset: a file, and an archive that becomes a folder."""
+    folder.mkdir()
+    about = {"id": f"practice/{slug}", "title": title, "licenses": [{"name": "CC0-1.0"}]} | metadata
+    (folder / "dataset-metadata.json").write_text(json.dumps(about))
+    (folder / "package.json").write_text("{}")
+    with zipfile.ZipFile(folder / "runs.zip", "w") as packed:
+        packed.writestr("fold-0/weights.bin", b"w" * 1000)
+    return folder
+
+
+def until(condition: Callable, seconds: float = 60):
+    """What `condition` gives as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it never came to be so")

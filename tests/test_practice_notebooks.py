@@ -1,4 +1,4 @@
-"""Datasets, notebooks and their submissions on the practice leaderboard, by the official client."""
+"""Notebooks and their submissions on the practice leaderboard, by the official client."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +14,24 @@ import pandas as pd
 import psutil
 import pytest
 import requests
-from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
 from kagglesdk.kernels.types.kernels_api_service import ApiGetKernelRequest, ApiGetKernelSessionStatusRequest
 
 from common.kaggle.client import practice_client
-from common.kaggle.practice import board, calls, sandbox
+from common.kaggle.practice import board, sandbox
 from common.kaggle.practice.competition import public_part
 from common.kaggle.practice.server import running
 from common.kaggle.practice.session import __file__ as SESSION
 from common.kaggle.practice.settings import Settings
-from tests.practice_world import IDS, LABELS, notebook, practice_competition, quick_settings, submission
+from tests.practice_world import (
+    IDS,
+    LABELS,
+    dataset_folder,
+    notebook,
+    practice_competition,
+    quick_settings,
+    submission,
+    until,
+)
 
 SLUG = "tiny-challenge"
 INPUT = f"/kaggle/input/{SLUG}"
@@ -55,17 +62,6 @@ def api(url):
     return practice_client(url).api
 
 
-def dataset_folder(folder: Path, slug: str = "my-weights", title: str = "My weights", **metadata) -> Path:
-    """A small dataset: a file, and an archive that becomes a folder."""
-    folder.mkdir()
-    about = {"id": f"practice/{slug}", "title": title, "licenses": [{"name": "CC0-1.0"}]} | metadata
-    (folder / "dataset-metadata.json").write_text(json.dumps(about))
-    (folder / "package.json").write_text("{}")
-    with zipfile.ZipFile(folder / "runs.zip", "w") as packed:
-        packed.writestr("fold-0/weights.bin", b"w" * 1000)
-    return folder
-
-
 def push(api, folder: Path, source: str, timeout: int | None = None, **metadata):
     folder.mkdir(exist_ok=True)
     about = {"id": REF, "title": "Answers", "code_file": "code", "language": "python", "kernel_type": "notebook"}
@@ -85,99 +81,12 @@ def scored(api, ref: int):
     return until(lambda: (listed := found()).status.name != "PENDING" and listed)
 
 
-def until(condition, seconds: float = 60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never came to be so")
-
-
 def printed(api, folder: Path, ref: str = REF) -> str:
     """What the cells printed, from the log as the client writes it to disk."""
     api.kernels_output(ref, str(folder), force=True)
     records = json.loads((folder / f"{ref.split('/')[1]}.log").read_text())
     assert all(set(record) == {"stream_name", "time", "data"} for record in records)
     return "".join(record["data"] for record in records)
-
-
-def about_dataset(api, slug: str, owner: str = "practice"):
-    request = ApiGetDatasetRequest()
-    request.owner_slug, request.dataset_slug = owner, slug
-    with api.build_kaggle_client() as kaggle:
-        return kaggle.datasets.dataset_api_client.get_dataset(request)
-
-
-def test_a_dataset_is_made_versioned_listed_and_its_archives_are_unpacked(api, tmp_path):
-    folder = dataset_folder(tmp_path / "dataset")
-    made = api.dataset_create_new(str(folder), quiet=True)
-    assert (made.status, made.error, made.ref) == ("ok", "", "/practice/my-weights")
-    until(lambda: api.dataset_status("practice/my-weights") == "ready")
-    first = api.dataset_list_files("practice/my-weights", page_size=1)
-    rest = api.dataset_list_files("practice/my-weights", page_token=first.next_page_token)
-    sizes = {file.name: file.total_bytes for file in first.files + rest.files}
-    assert (sizes, rest.next_page_token) == ({"package.json": 2, "runs/fold-0/weights.bin": 1000}, "")
-    (folder / "runs.zip").unlink()
-    assert api.dataset_create_version(str(folder), "without runs", quiet=True).status == "ok"
-    until(lambda: api.dataset_status("practice/my-weights") == "ready")
-    about = about_dataset(api, "my-weights")
-    assert (about.current_version_number, about.is_private, about.license_name) == (2, True, "CC0-1.0")
-    assert [(v.version_number, v.version_notes) for v in about.versions] == [
-        (2, "without runs"),
-        (1, "Initial release"),
-    ]
-    assert [file.name for file in api.dataset_list_files("practice/my-weights").files] == ["package.json"]
-    assert len(api.dataset_list_files("practice/my-weights/1").files) == 2
-
-
-def test_a_dataset_is_not_ready_at_once_and_a_broken_archive_never(practice, tmp_path):
-    broken = dataset_folder(tmp_path / "broken", "broken-one")
-    (broken / "runs.zip").write_bytes(b"PK\x03\x04 and no more")
-    with running([practice], tmp_path / "state", quick_settings(dataset_seconds=0.5)) as url:
-        api = practice_client(url).api
-        api.dataset_create_new(str(dataset_folder(tmp_path / "dataset")), quiet=True)
-        assert api.dataset_status("practice/my-weights") == "not_yet_persisted"
-        until(lambda: api.dataset_status("practice/my-weights") == "ready")
-        api.dataset_create_new(str(broken), quiet=True)
-        until(lambda: api.dataset_status("practice/broken-one") == "failed")
-        answer = push(api, tmp_path / "kernel", notebook("1"), dataset_sources=["practice/broken-one"])
-    assert answer.invalid_dataset_sources == ["practice/broken-one"]
-
-
-def test_a_title_that_is_taken_and_metadata_that_do_not_do_are_answered_as_on_kaggle(api, url, tmp_path):
-    folder = dataset_folder(tmp_path / "dataset")
-    api.dataset_create_new(str(folder), quiet=True)
-    again = api.dataset_create_new(str(folder), quiet=True)
-    assert again.status == "error"
-    assert again.error.startswith('The requested title "My weights" is already in use by a dataset.')
-    good = {"slug": "long-enough", "title": "My weights", "licenseName": "CC0-1.0"}
-    wrong = [({"slug": "Short"}, "slug"), ({"title": "My"}, "title"), ({"licenseName": ""}, "license"), ({}, "file")]
-    for change, said in wrong:
-        answer = requests.post(f"{url}/v1/datasets.DatasetApiService/CreateDataset", json=good | change).json()
-        assert answer["status"] == "error"
-        assert said in answer["error"]
-
-
-def test_unknown_datasets_and_notebooks_are_not_found_and_other_owners_denied(api):
-    for call, status in ((lambda: api.dataset_status("practice/nowhere"), 404),
-                         (lambda: api.dataset_status("somebody/nowhere"), 403),
-                         (lambda: about_dataset(api, "nowhere"), 404),
-                         (lambda: api.kernels_status("practice/nowhere"), 404)):  # fmt: skip
-        with pytest.raises(requests.HTTPError) as refused:
-            call()
-        assert refused.value.response.status_code == status
-    with pytest.raises(ValueError, match="denied"):
-        api.kernels_status("somebody/nowhere")
-
-
-def test_an_upload_address_that_has_expired_or_is_made_up_answers_404(url, monkeypatch):
-    monkeypatch.setattr(calls, "WEEK", -1)
-    announced = {"type": "DATASET", "name": "a.bin", "contentLength": 3}
-    started = requests.post(f"{url}/v1/blobs.BlobApiService/StartBlobUpload", json=announced).json()
-    expired = requests.put(started["createUrl"], data=b"abc")
-    assert (expired.status_code, "expired" in expired.text) == (404, True)
-    assert requests.put(started["createUrl"].replace("expires=", "expires=9"), data=b"abc").status_code == 404
 
 
 LOOK = f"""
@@ -248,6 +157,13 @@ def test_a_version_is_kept_as_it_was_pushed(api, tmp_path):
     assert (about.machine_shape, about.competition_data_sources) == ("NvidiaTeslaT4", [SLUG])
     assert json.loads(latest.blob.source) == json.loads(notebook("print('two')"))
     assert (first.blob.source, first.blob.kernel_type) == ("print('one')", "script")
+
+
+def test_a_notebook_that_is_not_there_is_not_found_and_a_strangers_is_denied(api):
+    with pytest.raises(requests.HTTPError, match="no notebook 'practice/nowhere' here"):
+        api.kernels_status("practice/nowhere")
+    with pytest.raises(ValueError, match="denied"):
+        api.kernels_status("somebody/nowhere")
 
 
 def test_a_source_that_is_not_there_is_named_and_nothing_runs(api, tmp_path):
