@@ -1,5 +1,6 @@
 """Downloads by the official client over HTTP: what has come stays, what is wrong is one line, nothing is trusted."""
 
+import fcntl
 import json
 import os
 import resource
@@ -105,7 +106,7 @@ def test_a_killed_download_goes_on_from_its_bytes_and_asks_for_no_others(warehou
     )
     words = [sys.executable, "-c", program, SOURCE, str(folder), warehouse.url]
     process = subprocess.Popen(words, cwd=Path(__file__).parents[1])
-    archive = folder / "tiny-challenge.zip"
+    archive = folder / "tiny-challenge.download.zip"
     deadline = time.monotonic() + 60
     while not archive.is_file() or archive.stat().st_size < 300_000:
         assert process.poll() is None
@@ -145,7 +146,7 @@ def test_a_server_in_trouble_costs_no_bytes_and_the_next_start_goes_on(warehouse
     warehouse.faults = {0: ("break", 1_000_000)} | dict.fromkeys(range(1, 12), ("status", 503))
     with pytest.raises(UserError, match=r"is in trouble \(503\): run the same command again later"):
         fetch(warehouse, folder)
-    there = (folder / "tiny-challenge.zip").stat().st_size
+    there = (folder / "tiny-challenge.download.zip").stat().st_size
     assert there > 900_000
     warehouse.faults = {}
     fetch(warehouse, folder)
@@ -165,7 +166,7 @@ def test_bytes_of_another_object_are_thrown_away(warehouse, folder):
 
 def test_an_archive_that_is_whole_is_not_fetched_again(warehouse, folder):
     folder.mkdir()
-    (folder / "tiny-challenge.zip").write_bytes(WHOLE)
+    (folder / "tiny-challenge.download.zip").write_bytes(WHOLE)
     fetch(warehouse, folder)
     assert warehouse.calls == []
     check_all_there(folder)
@@ -174,13 +175,15 @@ def test_an_archive_that_is_whole_is_not_fetched_again(warehouse, folder):
 def test_an_archive_with_a_wrong_byte_is_told_and_what_is_wrong_gets_no_name(warehouse, folder):
     warehouse.content = WHOLE[:1_000_000] + bytes([WHOLE[1_000_000] ^ 1]) + WHOLE[1_000_001:]
     for _ in range(2):
-        with pytest.raises(UserError, match=r"tiny-challenge\.zip is broken .*train/a\.png.*: delete it and download"):
+        with pytest.raises(
+            UserError, match=r"tiny-challenge\.download\.zip is broken .*train/a\.png.*: delete it and download"
+        ):
             fetch(warehouse, folder)
         assert not (folder / "train/a.png").exists()
         assert not (folder / DONE).exists()
     assert len(warehouse.calls) == 1
     warehouse.content = WHOLE
-    (folder / "tiny-challenge.zip").unlink()
+    (folder / "tiny-challenge.download.zip").unlink()
     fetch(warehouse, folder)
     check_all_there(folder)
 
@@ -191,7 +194,7 @@ def test_a_web_page_is_not_taken_for_an_archive_and_costs_no_bytes(warehouse, fo
         UserError, match=r"a web page came in place of the archive; look at https://www.kaggle.com/comp"
     ):
         fetch(warehouse, folder)
-    assert (folder / "tiny-challenge.zip").stat().st_size > 900_000
+    assert (folder / "tiny-challenge.download.zip").stat().st_size > 900_000
     warehouse.faults = {}
     fetch(warehouse, folder)
     check_all_there(folder)
@@ -218,10 +221,21 @@ def largest_file(size: int):
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(warehouse, folder):
     with largest_file(1_000_000), pytest.raises(UserError, match=r"cannot write to .*free some space.*goes on"):
         fetch(warehouse, folder)
-    there = (folder / "tiny-challenge.zip").stat().st_size
+    there = (folder / "tiny-challenge.download.zip").stat().st_size
     assert 900_000 < there <= 1_000_000
     fetch(warehouse, folder)
     assert warehouse.ranges == [f"bytes={there}-"]
+    check_all_there(folder)
+
+
+def test_a_disk_that_fills_up_while_it_is_unpacked_leaves_no_half_a_file(warehouse, folder):
+    folder.mkdir()
+    (folder / "tiny-challenge.download.zip").write_bytes(WHOLE)
+    with largest_file(1_000_000), pytest.raises(UserError, match=r"cannot write to .*the same command goes on"):
+        fetch(warehouse, folder)
+    assert [path.name for path in (folder / "train").iterdir()] == []
+    fetch(warehouse, folder)
+    assert warehouse.calls == []
     check_all_there(folder)
 
 
@@ -236,6 +250,11 @@ def test_two_downloads_into_one_folder_do_not_mix(warehouse, folder):
     fetch(warehouse, folder)
     with pytest.raises(UserError, match="holds 'tiny-challenge' from practice: choose another with --data"):
         fetch(warehouse, folder, "competitions/other")
+    opened = os.open(folder, os.O_RDONLY)
+    fcntl.flock(opened, fcntl.LOCK_EX)
+    with pytest.raises(UserError, match=r"another download into .* is under way"):
+        fetch(warehouse, folder)
+    os.close(opened)
 
 
 def test_archives_in_the_archive_are_unpacked_whole_or_in_volumes_and_deleted(warehouse, folder):
@@ -248,11 +267,20 @@ def test_archives_in_the_archive_are_unpacked_whole_or_in_volumes_and_deleted(wa
             "test.zip": zipped({"c.png": IMAGE}),
             "labels.csv.zip": zipped({"labels.csv": b"id\n"}, zipfile.ZIP_DEFLATED),
             "deeper/kept.zip": b"not looked at",
+            "tiny-challenge.zip": zipped({"d.png": IMAGE}),
         }
     )
     fetch(warehouse, folder)
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    assert found == [DONE, "deeper/kept.zip", "labels.csv", "test/c.png", "train/a.png", "train/b.png"]
+    assert found == [
+        DONE,
+        "deeper/kept.zip",
+        "labels.csv",
+        "test/c.png",
+        "tiny-challenge/d.png",
+        "train/a.png",
+        "train/b.png",
+    ]
     assert (folder / "train/b.png").read_bytes() == IMAGE[::-1]
     fetch(warehouse, folder)
     assert len(warehouse.calls) == 1

@@ -42,7 +42,7 @@ def download(source: str, folder: Path, client: Client) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
-            archive = folder / f"{slug.rpartition('/')[2]}.zip"
+            archive = folder / f"{slug.rpartition('/')[2]}.download.zip"  # a name that no file in it has
             known = _known(folder, client.leaderboard, slug)
             if known is None:
                 what = slug if kind == "competitions" else f"dataset {slug}"
