@@ -58,7 +58,7 @@ def f_test(results: Path | None) -> Report:
 
     rows, notes = _statistic(f_test, "f_test", results)
     title = "Does the average over the other data sets tell more than ImageNet top-1? Nested-model F-tests"
-    return Report(title, rows, notes, DIFFERENCES | {"paper": "g"})
+    return Report(title, rows, notes, {"ours": ".3g", "paper": "g", "difference": "+.2g"})
 
 
 def spearman(results: Path | None) -> Report:
