@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 COMPETITIONS := $(patsubst competitions/%/__init__.py,%,$(wildcard competitions/*/__init__.py))
-VERBS := download prepare show-augment embed probe train predict blend ensemble ablate suspects submit kernel runs ledger
-FORWARD = $(if $(DATA),--data "$(DATA)") $(ARGS)
+VERBS := download prepare show-augment embed probe train predict blend ensemble ablate tune suspects submit kernel runs ledger
+STUDY_OPTIONS = $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)")
+FORWARD = $(if $(DATA),--data "$(DATA)") $(STUDY_OPTIONS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice new-competition requirements bench-feed bench-train bench-weights models study study-figures
+.PHONY: help setup demo test test-slow lint format practice dashboard new-competition requirements bench-feed bench-train bench-weights models study study-figures
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -47,6 +48,9 @@ format: setup  ## ruff: fix and format
 
 practice: setup  ## serve the practice leaderboard on PORT (7777)
 	@$(PY) -m competitions practice $(if $(PORT),--port $(PORT))
+
+dashboard: setup  ## optuna-dashboard on the studies: STUDY=name or journal file, or STORAGE=postgresql://…
+	@$(PY) -m competitions dashboard $(STUDY_OPTIONS) $(ARGS)
 
 new-competition: setup  ## a competition of your own: its folder from NAME=, filled in from DATA=folder
 	@$(PY) -m competitions new-competition "$(NAME)" $(FORWARD)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from common.recipe import Recipe
+    from common.tuning.space import Choice
 
 Task = Literal["multiclass", "ordinal", "binary", "multilabel"]
 
@@ -81,6 +82,8 @@ class Competition:
       is the same for every table, and a value that is not known has a code of its own.
     - `read_auxiliary(train)` → int64 (n,): the position in `auxiliary_classes` of a second target, -1 where it is not
       known.
+    - `search`: field of the recipe → what `tune` may try, where it is not what is common to all
+      (`common.tuning.space`): values, or a `Range` of numbers.
     - `downloads`: what else the verb `download` can get; the first one of a data set without a Kaggle competition
       is the data set itself.
 
@@ -108,6 +111,7 @@ class Competition:
     read_auxiliary: "Callable[[pd.DataFrame], np.ndarray] | None" = None
     auxiliary_classes: tuple[str, ...] = ()
     downloads: tuple[DataSet, ...] = ()
+    search: "Mapping[str, Choice]" = field(default_factory=dict)
     sample_submission: str = "sample_submission.csv"
     labelled_test: bool = False
     leaderboard_lines: Mapping[str, float] = field(default_factory=dict)

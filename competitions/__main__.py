@@ -19,6 +19,7 @@ VERBS = {
     "predict": "predict the test set with a run: folds × checkpoints × test-time views",
     "blend": "average several runs into one that can be submitted",
     "ensemble": "train a recipe with several backbones, input sizes or seeds, and blend the runs",
+    "tune": "search the recipe's fields for better values, by default augmentation policy and strength",
     "ablate": "turn off one intervention of a recipe at a time, over seeds: what each brings, with intervals",
     "suspects": "list the labels that a run's held-out predictions speak against",
     "submit": "from raw data to a scored submission: train if needed, predict, decide, submit, wait for the score",
@@ -34,6 +35,7 @@ def usage() -> str:
     return (
         "usage: python -m competitions <competition> <verb> [--recipe NAME] [--field value …]\n"
         "       python -m competitions practice [--port 7777]\n"
+        "       python -m competitions dashboard [--study NAME]\n"
         "       python -m competitions new-competition NAME [--data folder or .zip]\n\n"
         f"competitions: {', '.join(names())}\n\nverbs:\n{verbs}\n\n"
         "`python -m competitions <competition> <verb> --help` lists every field of the recipe and every option."
@@ -48,6 +50,11 @@ def main(arguments: list[str]) -> None:
         from competitions import new
 
         new.new_competition(arguments[1:])
+        return
+    if arguments[0] == "dashboard":
+        from competitions import tuning
+
+        tuning.dashboard(arguments[1:])
         return
     from competitions import verbs
 

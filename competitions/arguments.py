@@ -1,6 +1,7 @@
 """From command-line words to a recipe and options."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, NamedTuple, TypeVar
 
 import tyro
@@ -10,6 +11,7 @@ from common.competition import Competition
 from common.errors import UserError, closest
 from common.options import Options
 from common.recipe import FIELDS, Recipe
+from common.recipe_file import SUFFIX, load_recipe
 
 DEFAULT_RECIPE, SAMPLE_RECIPE = "interventions", "sample"
 
@@ -39,8 +41,8 @@ def parse_recipe(competition: Competition, verb: str, words: list[str]) -> Parse
 
 
 def parse_arguments(competition: Competition, verb: str, words: list[str], kind: type[A]) -> tuple[A, bool]:
-    """`--recipe NAME` chooses the starting point (for sample data its small recipe), fields override it. `kind` adds
-    what the verb alone takes. Also whether a recipe was asked for, see `Parsed`.
+    """`--recipe NAME` or a recipe file chooses the starting point (for sample data its small recipe), fields override
+    it. `kind` adds what the verb alone takes. Also whether a recipe was asked for, see `Parsed`.
 
     Raises:
         UserError: no such recipe or field, or a wrong value; one line that names it.
@@ -48,11 +50,17 @@ def parse_arguments(competition: Competition, verb: str, words: list[str], kind:
     name, words = take(words, "--recipe")
     sample = take(words, "--data")[0] == "sample"
     chosen = name or (SAMPLE_RECIPE if sample and competition.make_sample else DEFAULT_RECIPE)
-    if chosen not in competition.recipes:
-        near = closest(chosen, competition.recipes)
-        known = ", ".join(competition.recipes)
-        raise UserError(f"recipe: {competition.name} has no '{chosen}'{near}; there are {known}")
-    default = kind(recipe=competition.recipes[chosen])
+    default = kind(recipe=recipe_called(competition, chosen))
     parsed = parse(kind, words, f"python -m competitions {competition.name} {verb} [--recipe NAME]", default)
     given = {word.partition("=")[0].lstrip("-").replace("-", "_") for word in words if word.startswith("--")}
     return parsed, bool(name or given & set(FIELDS))
+
+
+def recipe_called(competition: Competition, name: str) -> Recipe:
+    """The competition's recipe of that name, or the one in a file, such as `tune` writes. Raises UserError."""
+    if name in competition.recipes:
+        return competition.recipes[name]
+    if name.endswith(SUFFIX):
+        return load_recipe(Path(name))
+    near, known = closest(name, competition.recipes), ", ".join(competition.recipes)
+    raise UserError(f"recipe: {competition.name} has no '{name}'{near}; there are {known}, or a {SUFFIX} file")

@@ -20,6 +20,7 @@ from competitions.standing import ledger as ledger
 from competitions.submitting import kernel as kernel
 from competitions.submitting import submit as submit
 from competitions.training import choose_run, train_recipe
+from competitions.tuning import tune as tune
 
 
 def prepare(competition: Competition, words: list[str]) -> None:

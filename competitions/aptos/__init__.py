@@ -90,6 +90,11 @@ COMPETITION = Competition(
             licence="the competition's rules, to be accepted on its page",
         ),
     ),
+    search={
+        "preparation": ("plain", "circle", "ben-graham"),
+        "loss": ("smooth_l1", "l1", "mse"),
+        "decision": ("round", "thresholds", "prevalence"),
+    },
     paper_split=lazy("competitions.aptos.data", "paper_split"),
     make_sample=lazy("competitions.aptos.sample", "make_sample"),
     recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "winner": WINNER, "sample": SAMPLE},

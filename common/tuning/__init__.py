@@ -1,0 +1,1 @@
+"""Tuning: which values of a recipe's fields score best, by Optuna."""

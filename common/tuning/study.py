@@ -1,0 +1,171 @@
+"""A study: what is asked of it, where it is kept, and that it is opened again only for the same question."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from common.competition import Competition
+from common.errors import UserError
+from common.files import content_hash
+from common.recipe import Recipe
+from common.tuning.locks import DatabaseLocks, FileLocks, Locks
+from common.tuning.space import Point, Range, Space
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.storages import BaseStorage
+
+Sampler = Literal["tpe", "grid"]
+Pruner = Literal["hyperband", "asha", "none"]
+REDUCTION = 3
+"""Of so many trials that reach a rung, one goes on to the next, which has so many times the epochs."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a study searches. `recipe` is the default, which trial 0 trains; `source` identifies the data."""
+
+    competition: Competition
+    recipe: Recipe
+    space: Space
+    source: str
+    sampler: Sampler = "tpe"
+    pruner: Pruner = "hyperband"
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises UserError: nothing could be compared, or nothing is searched."""
+        if self.seeds < 1:
+            raise UserError(f"seeds: must be 1 or more (got {self.seeds})")
+        if self.recipe.split == "all":
+            raise UserError("split 'all' holds nothing out, so nothing can be compared; use --split folds")
+        self.checked(self.recipe)
+
+    def recipe_at(self, point: Point) -> Recipe:
+        """The recipe with the values of a point; six digits of each count, so that what is written down is the value.
+
+        Raises:
+            UserError: they do not go together, or not with the competition.
+        """
+        rounded = {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in point.items()}
+        return self.checked(self.recipe.with_fields(**rounded))
+
+    def checked(self, recipe: Recipe) -> Recipe:
+        from common.train.train import check
+
+        check(self.competition, recipe)
+        return recipe
+
+    def seeded(self, recipe: Recipe) -> list[Recipe]:
+        """The recipes whose scores are averaged to its own."""
+        return [recipe.with_fields(seed=recipe.seed + i) for i in range(self.seeds)]
+
+    def described(self) -> dict[str, Any]:
+        """As plain values; a study is opened again for the same ones."""
+        space = {
+            name: vars(choice) if isinstance(choice, Range) else list(choice) for name, choice in self.space.items()
+        }
+        return {
+            "competition": self.competition.name,
+            "data": self.source,
+            "recipe": {name: list(v) if isinstance(v, tuple) else v for name, v in self.recipe.to_dict().items()},
+            "space": space,
+            "sampler": self.sampler,
+            "pruner": self.pruner,
+            "seeds": self.seeds,
+        }
+
+    @property
+    def name(self) -> str:
+        """The same question has the same name."""
+        return f"{'-'.join(self.space)}-{content_hash(self.described(), 8)}"
+
+
+def pruner_of(question: Question) -> "BasePruner":
+    """On the epochs of a trial's first fold and seed: rungs at a ninth of the epochs, a third, all."""
+    from optuna.pruners import HyperbandPruner, NopPruner, SuccessiveHalvingPruner
+
+    first_rung = max(question.recipe.epochs // REDUCTION**2, 1)
+    if question.pruner == "hyperband":
+        return HyperbandPruner(first_rung, max(question.recipe.epochs, first_rung + 1), REDUCTION)
+    return SuccessiveHalvingPruner(first_rung, REDUCTION) if question.pruner == "asha" else NopPruner()
+
+
+@contextmanager
+def opened(question: Question, name: str, folder: Path, url: str) -> "Iterator[tuple[Study, Locks]]":
+    """The study `name` of a competition and this process's locks on it: in the database at `url`, or, where that is
+    empty, in a journal file beside `folder`.
+
+    Raises:
+        UserError: the database cannot be reached, or the study of this name searches something else.
+    """
+    import optuna
+
+    locks: Locks = DatabaseLocks(url, name) if url else FileLocks(folder / "workers")
+    try:
+        with locks.choosing():
+            study = optuna.create_study(
+                study_name=f"{question.competition.name}/{name}",
+                storage=storage_at(url or str(journal_of(folder))),
+                direction="maximize",
+                pruner=pruner_of(question),
+                load_if_exists=True,
+            )
+            asked = question.described()
+            kept = study.user_attrs.get("question")
+            if kept is None:
+                study.set_user_attr("question", asked)
+            elif other := [what for what in asked if kept.get(what) != asked[what]]:
+                raise UserError(f"study '{name}' has another {' and another '.join(other)}; choose another --study")
+        yield study, locks
+    finally:
+        locks.close()
+
+
+def journal_of(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".journal")
+
+
+def storage_at(where: str) -> "BaseStorage":
+    """Optuna's storage: a PostgreSQL database by its address, or a journal file by its path."""
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    if "://" in where:
+        return RDBStorage(where)
+    mend(where)
+    return JournalStorage(JournalFileBackend(where, lock_obj=JournalFileOpenLock(where)))
+
+
+def mend(journal: str) -> None:
+    """A line that a killed machine left half written is taken off: Optuna could not read the ones after it."""
+    from optuna.storages.journal import JournalFileOpenLock
+
+    path, lock = Path(journal), JournalFileOpenLock(journal)
+    if not path.is_file():
+        return
+    lock.acquire()
+    try:
+        content = path.read_bytes()
+        if not content.endswith(b"\n"):
+            with open(path, "r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+def database_address(url: str) -> str:
+    """`postgresql://…` with the driver that is installed.
+
+    Raises:
+        UserError: another kind of address.
+    """
+    kind, _, rest = url.partition("://")
+    if kind not in ("postgresql", "postgres", "postgresql+psycopg2") or not rest:
+        raise UserError(
+            "storage: wants postgresql://user@host/database; without it a journal file is kept with the runs"
+        )
+    return f"postgresql+psycopg2://{rest}"
