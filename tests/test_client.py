@@ -334,7 +334,16 @@ def test_a_file_that_others_can_read_is_told_with_the_command_that_mends_it(scri
 
 def test_a_path_that_leads_nowhere_is_not_sent_as_a_token(scripted, tmp_path):
     said = from_source(tmp_path, {"KAGGLE_API_TOKEN": "HOME/nothing"}, {}, scripted.url)
-    assert f"KAGGLE_API_TOKEN names {tmp_path}/nothing, which is not there" in said.err
+    assert said.err.startswith(f"error: KAGGLE_API_TOKEN names {tmp_path}/nothing, which is not there: put")
+    assert said.exit_code == 2
+    assert scripted.seen == []
+
+
+def test_a_token_that_the_client_would_take_for_a_file_name_too_long_says_where_to_put_it(scripted, tmp_path):
+    said = from_source(tmp_path, {"KAGGLE_API_TOKEN": "e" * 300}, {}, scripted.url)
+    assert said.err == (
+        "error: KAGGLE_API_TOKEN is too long for the kaggle client: save the token as ~/.kaggle/access_token\n"
+    )
     assert scripted.seen == []
 
 

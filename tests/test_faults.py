@@ -1,127 +1,15 @@
 """Any fault at any call: the same command, given twice, ends with one submission, its score, and no token anywhere."""
 
-import itertools
-import os
-import shutil
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import requests
 
-from common.kaggle.ledger import Ledger
-from common.kaggle.practice.faults import REFUSED_SECONDS, Fault, Kind, faulty
+from common.kaggle.practice.faults import REFUSED_SECONDS, Fault, faulty
 from common.kaggle.practice.server import running
-from common.kaggle.practice.store import Store
-from tests.commands import submit_csv
-from tests.forked import Said, finish, start
-from tests.practice_world import practice_competition, sample_submission, submission
+from tests.practice_world import practice_competition
 from tests.scripted_server import scripted_server
-
-SLUG = "tiny-challenge"
-TOKEN = "KGAT_0123456789abcdef0123456789abcdef"
-
-ANY: tuple[Kind, ...] = (
-    "refused",
-    "reset_before",
-    "reset_after",
-    "too_many",
-    "500",
-    "503",
-    "hung",
-    "html_502",
-    "killed",
-)
-CALL: tuple[Kind, ...] = (*ANY, "html", "truncated")
-TRANSFER: tuple[Kind, ...] = (*ANY, "expired")
-
-CSV_WAY = (
-    "ListSubmissions",
-    "GetSubmissionLimits",
-    "StartSubmissionUpload",
-    "PUT upload",
-    "CreateSubmission",
-    "GetSubmission",
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one fault: `runs` is how many commands it took; `wrong` is empty where all is well."""
-
-    fault: Fault | None
-    runs: int
-    wrong: str
-    calls: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return str(self.runs) if not self.wrong else "fail"
-
-
-def by_csv(folder: Path, fault: Fault | None = None, recorded: tuple[str, ...] = ()) -> Outcome:
-    """The command twice, on a server of its own, with the fault at one call of the two."""
-    shutil.rmtree(folder, ignore_errors=True)
-    work = folder / "work"
-    work.mkdir(parents=True)
-    submission(work / "run.csv")
-    sample_submission(work / "sample.csv")
-    with running([practice_competition(folder)], folder / "state") as url, faulty(url, fault, recorded) as proxy:
-        said = [command(submit_csv, work, proxy) for _ in range(2)]
-        struck = proxy.struck or fault is None
-    wrong = "" if struck else "the fault did not strike"
-    return Outcome(fault, 2 - (said[0].exit_code == 0), wrong or what_is_wrong(folder, said), tuple(proxy.calls))
-
-
-def command(function: Callable, work: Path, proxy) -> Said:
-    environment = {"HOME": str(work / "home"), "KAGGLE_API_TOKEN": TOKEN, "PATH": os.environ["PATH"]}
-    process = start(function, proxy.url, TOKEN, folder=work, environment=environment)
-    proxy.victim = process.pid
-    return finish(process, work)
-
-
-def what_is_wrong(folder: Path, said: list[Said]) -> str:
-    if said[-1].exit_code:
-        return f"the last command ends with {said[-1].exit_code}: {said[-1].err}"
-    if any("Traceback" in each.err for each in said):
-        return said[0].err + said[1].err
-    submissions = Store(folder / "state").submissions(SLUG)
-    if len(submissions) != 1:
-        return f"{len(submissions)} submissions"
-    rows = [(row.state, row.ref, row.public_score) for row in Ledger(folder / "work/submissions/ledger.sqlite").rows()]
-    if rows != [("scored", submissions[0].ref, 1.0)]:
-        return f"the ledger holds {rows}"
-    telling = [each for each in said if TOKEN in each.out + each.err]
-    holding = [file.name for file in folder.rglob("*") if file.is_file() and TOKEN.encode() in file.read_bytes()]
-    return f"the token is in {holding or 'the output'}" if telling or holding else ""
-
-
-def matrix(way: Callable[..., Outcome], calls: tuple[str, ...], folder: Path, workers: int = 6) -> list[Outcome]:
-    recorded = way(folder / "recorded")
-    assert not recorded.wrong, recorded.wrong
-    assert set(calls) == set(recorded.calls)
-    faults = [Fault(kind, call) for call in calls for kind in (TRANSFER if " " in call else CALL)]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(
-            pool.map(
-                way, (folder / str(number) for number in itertools.count()), faults, itertools.repeat(recorded.calls)
-            )
-        )
-
-
-def table(outcomes: list[Outcome]) -> str:
-    """Calls by faults, with how many commands it took."""
-    kinds = list(dict.fromkeys(outcome.fault.kind for outcome in outcomes))
-    found = {(outcome.fault.call, outcome.fault.kind): str(outcome) for outcome in outcomes}
-    calls = list(dict.fromkeys(outcome.fault.call for outcome in outcomes))
-    lines = [["", *kinds], *([call, *(found.get((call, kind), "") for kind in kinds)] for call in calls)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    failed = [outcome for outcome in outcomes if outcome.wrong]
-    text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-    text.append(f"{len(outcomes) - len(failed)} of {len(outcomes)} are well")
-    return "\n".join(text + [f"{outcome.fault}: {outcome.wrong}" for outcome in failed])
+from tests.walks import CSV, NOTEBOOK, SLUG, WALKS, matrix, table, took_two, twice
 
 
 def ask(url: str) -> requests.Response:
@@ -180,14 +68,29 @@ def test_the_proxy_hands_the_client_on_to_itself(tmp_path):
     ],
 )
 def test_a_csv_is_submitted_once_whatever_fails(kind, call, tmp_path):
-    outcome = by_csv(tmp_path, Fault(kind, call), CSV_WAY)
+    outcome = twice(CSV, tmp_path, Fault(kind, call))
     assert outcome.wrong == ""
     assert outcome.runs == (2 if kind == "killed" else 1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        ("killed", "CreateDataset"),
+        ("reset_after", "SaveKernel"),
+        ("hung", "CreateCodeSubmission"),
+        ("expired", "GET output"),
+    ],
+)
+def test_a_notebook_is_submitted_once_whatever_fails(kind, call, tmp_path):
+    assert twice(NOTEBOOK, tmp_path, Fault(kind, call)).wrong == ""
+
+
 @pytest.mark.slow
-def test_every_fault_at_every_call_of_a_csv_submission(tmp_path, capsys):
-    outcomes = matrix(by_csv, CSV_WAY, tmp_path)
+@pytest.mark.parametrize("walk", WALKS)
+def test_every_fault_at_every_call(walk, tmp_path, capsys):
+    outcomes = matrix(WALKS[walk], tmp_path)
     with capsys.disabled():
-        print("\n" + table(outcomes))
+        print(f"\n{walk}: how many commands it took\n{table(outcomes)}")
     assert [outcome for outcome in outcomes if outcome.wrong] == []
+    assert took_two(outcomes) == []

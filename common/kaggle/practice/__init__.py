@@ -15,4 +15,5 @@ addresses.py        signed addresses that expire
 calls.py            the methods of the protocol, with the official client's own classes as schema
 app.py              the protocol over HTTP
 server.py           starting and stopping; settings.py: how quick it is
+faults.py           a proxy before it that spoils one call, for tests of what speaks to it
 """
