@@ -1,0 +1,65 @@
+"""The command line of sweeps that were started: `python -m common.sweep status | results`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import command
+from common.errors import UserError, closest
+
+USAGE = """usage: python -m common.sweep <verb> [--sweep NAME] [--runs runs]
+
+verbs:
+  status   done, running, failed with reason, the best of each data set and backbone, time left
+  results  one CSV row a finished run, for `python -m common.study` [--to FILE.csv]
+
+Without --sweep: the one that was started last. `make study` starts one."""
+
+
+@dataclass(frozen=True)
+class StatusOptions:
+    sweep: str = ""
+    """Name of the sweep, a folder of runs/sweeps; empty: the one that was started last."""
+    runs: Path = Path("runs")
+    """Folder of the runs."""
+
+
+@dataclass(frozen=True)
+class ResultsOptions(StatusOptions):
+    to: Path | None = None
+    """File to write; without it results.csv in the sweep's folder."""
+
+
+def status(options: StatusOptions) -> None:
+    from common.sweep.plan import read_plan
+    from common.sweep.status import status_text
+
+    print(status_text(read_plan(options.runs, options.sweep), options.runs))
+
+
+def results(options: ResultsOptions) -> None:
+    from common.sweep.plan import plan_file, read_plan
+    from common.sweep.results import write_results
+
+    plan = read_plan(options.runs, options.sweep)
+    file = options.to or plan_file(options.runs, plan.name).with_name("results.csv")
+    write_results(plan, options.runs, file)
+    print(f"written to {file}")
+
+
+VERBS = {"status": (status, StatusOptions), "results": (results, ResultsOptions)}
+
+
+def main(arguments: list[str]) -> None:
+    verb, words = (arguments or ["help"])[0], arguments[1:]
+    if verb in ("-h", "--help", "help"):
+        print(USAGE)
+        return
+    if verb not in VERBS:
+        raise UserError(f"no verb '{verb}'{closest(verb, VERBS)}; there are {', '.join(VERBS)}")
+    do, kind = VERBS[verb]
+    do(command.parse(kind, words, f"python -m common.sweep {verb}"))
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main, sys.argv[1:]))

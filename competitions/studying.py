@@ -1,0 +1,177 @@
+"""The verb `study`: a grid over the competitions, done by an engine; and how one run of it is trained."""
+
+import sys
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from common.command import parse
+from common.data import Data
+from common.errors import UserError, closest
+from common.options import Options
+from common.recipe import Recipe
+from common.run import Run
+from common.study.tables import read as read_table
+from common.sweep.drive import sweep
+from common.sweep.grid import Job, only, with_weights
+from common.sweep.halving import rungs_for
+from common.sweep.local import local_engine
+from common.sweep.plan import Plan, as_text, make_plan
+from common.sweep.rates import rates
+from common.sweep.state import Task
+from common.sweep.status import status_text
+from common.sweep.work import Watch
+from competitions import load
+from competitions.grids import GRIDS
+from competitions.sources import Source, in_folder, source
+
+OF_DATA = ("split", "folds", "only_folds", "external", "pseudo", "clean", "suspects", "suspect_share", "seed")
+"""Fields of a recipe that say which rows are trained on."""
+
+IMAGES_OF_CIFAR = 50_000
+
+
+@dataclass(frozen=True)
+class StudyArguments:
+    grid: str = "paper"
+    """paper, augmentation, clip, cifar10 or small."""
+    only: tuple[str, ...] = ()
+    """Parts of the grid: competition=cct20 backbone=resnet50 optimizer=sgd …, several values of a field by repeating
+    it."""
+    plan: bool = False
+    """Show what there is to do and what it costs, and stop."""
+    budget: str = ""
+    """Images (2e6) or hours of one worker (40h) for the whole sweep: successive halving where the grid costs more."""
+    retry: bool = False
+    """Try again what failed by its own fault."""
+    weights: str = "imagenet"
+    """For all networks: 'imagenet', 'none', or a folder that `python -m common.models fetch` filled."""
+    engine: Literal["local", "ray"] = "local"
+    """Here, or on a Ray cluster."""
+    address: str = ""
+    """Of a Ray cluster that runs already (host:6379); empty: RAY_ADDRESS, or one on this machine alone."""
+    jobs: int = 0
+    """Local runs at once; 0: one a GPU, and one where there is none."""
+    cpus: int = 0
+    """CPU cores of a run; 0: the cores shared out (local), or one (Ray), or a GPU's part of them."""
+    options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+    """Here --data is 'sample', or a folder with a folder or .zip for each data set by its name."""
+
+
+def study(words: list[str]) -> None:
+    asked = parse(StudyArguments, words, "python -m competitions study")
+    if asked.grid not in GRIDS:
+        raise UserError(f"grid: there is no '{asked.grid}'{closest(asked.grid, GRIDS)}; there are {', '.join(GRIDS)}")
+    if asked.options.again:
+        raise UserError("again: a sweep does each run once; train a single one again with `train --again`")
+    jobs = with_weights(only(GRIDS[asked.grid](), asked.only), asked.weights)
+    say("looking for data and weights")
+    plan = make_plan(asked.grid, jobs, asked.only, lambda job: found(job, asked.options))
+    engine = engine_of(asked)
+    try:
+        measured = rates(plan.tasks, engine, asked.options.runs, asked.options.cache, asked.options.device)
+        plan = replace(plan, rates=measured, workers=engine.workers)
+        plan = replace(plan, rungs=rungs_of(plan, asked.budget))
+        print(as_text(plan, asked.options.runs, expected_images()), flush=True)
+        if not asked.plan:
+            start(plan, engine, asked)
+    finally:
+        engine.close()
+
+
+def start(plan: Plan, engine, asked: StudyArguments) -> None:
+    if not plan.tasks:
+        raise UserError("there is nothing that can be done: see above what data and weights are missing")
+    sweep(plan, engine, asked.options, train_task, asked.retry)
+    print(status_text(plan, asked.options.runs))
+    print(f"one row a run: {asked.options.runs / 'sweeps' / plan.name / 'results.csv'}")
+
+
+def engine_of(asked: StudyArguments):
+    if asked.engine == "local":
+        return local_engine(asked.options, asked.jobs, asked.cpus)
+    from common.sweep.ray_engine import RayEngine
+
+    return RayEngine(asked.address, asked.options, asked.cpus)
+
+
+def rungs_of(plan: Plan, budget: str) -> int:
+    """Of successive halving, for a budget like '2e6' (images) or '40h' (hours of one worker)."""
+    if not budget or not plan.tasks:
+        return 0
+    hours = budget.endswith("h")
+    try:
+        amount = float(budget.removesuffix("h").replace(",", "").replace("_", ""))
+    except ValueError:
+        amount = 0.0
+    if not amount > 0:
+        raise UserError(f"budget: '{budget}' is neither images (2e6) nor hours (40h)")
+    if not hours:
+        return rungs_for(plan.tasks, amount, lambda task: task.images, "images")
+    if unknown := {task.job.recipe.backbone for task in plan.tasks} - set(timed(plan)):
+        raise UserError(f"budget: the speed of {', '.join(sorted(unknown))} could not be measured; give it in images")
+    return rungs_for(plan.tasks, amount, plan.hours, "hours")
+
+
+def timed(plan: Plan) -> list[str]:
+    """The backbones whose speed is known."""
+    return [key.split()[0] for key in plan.rates or {}]
+
+
+def expected_images() -> dict[str, int]:
+    """Training images of each data set of the paper."""
+    return read_table("datasets")["train_size"].to_dict() | {"cifar10": IMAGES_OF_CIFAR}
+
+
+def found(job: Job, options: Options) -> tuple[Path, Data]:
+    """See `common.sweep.plan.Find`."""
+    raw = found_source(job.competition, options.data)
+    return raw.raw, rows_of(raw, of_data(job.recipe), options.runs, options.cache)
+
+
+@cache
+def found_source(name: str, data: str) -> Source:
+    """`data` as `StudyArguments` has it: 'sample', empty, or a folder of folders."""
+    if data in ("", "sample"):
+        return source(load(name), Options(data=data))
+    root = Path(data)
+    if not root.is_dir():
+        raise UserError(f"data: there is no folder {root}; give one with a folder for each data set by its name")
+    folder = next((path for path in (root / name, root / f"{name}.zip") if path.exists()), root / name)
+    return source(load(name), Options(data=str(folder)))
+
+
+def train_task(task: Task, options: Options, watch: Watch | None) -> Run:
+    """See `common.sweep.work.Trainer`. The rows of a data set are read once a process."""
+    from common.train import train
+
+    raw = folder_source(task.job.competition, task.data)
+    data = rows_of(raw, of_data(task.job.recipe), options.runs, options.cache)
+    return train(raw.competition, task.job.recipe, data, options, watch)
+
+
+@cache
+def folder_source(name: str, folder: Path) -> Source:
+    return in_folder(load(name), folder)
+
+
+def of_data(recipe: Recipe) -> Recipe:
+    """The default recipe but for what says which rows are trained on."""
+    return Recipe(**{name: getattr(recipe, name) for name in OF_DATA})
+
+
+_ROWS: dict[tuple, Data] = {}
+
+
+def rows_of(raw: Source, recipe: Recipe, runs: Path, cache: Path) -> Data:
+    key = (raw.competition.name, raw.raw, recipe)
+    if key not in _ROWS:
+        _ROWS[key] = raw.data(recipe, Options(runs=runs, cache=cache))
+    return _ROWS[key]
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
