@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from common import predict as predict_module
 from common.data import prepared, read_data
 from common.ensemble import answers, blend_runs, predict_run
 from common.files import read_json
@@ -18,6 +19,7 @@ from common.kaggle.answer import answer, plan
 from common.kaggle.notebook import inference_notebook, training_notebook
 from common.kaggle.package import pack_run, pack_training
 from common.options import Options
+from common.precision import autocast
 from common.predict import evaluation_feed, predict_members
 from common.run import Run, all_runs
 from common.submission import validate, write
@@ -74,6 +76,34 @@ def test_two_devices_predict_what_one_does(world):
     assert outputs[0].shape == (2, 20)
     np.testing.assert_array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(outputs[0], outputs[2])
+
+
+def test_outputs_beyond_the_range_of_float16_are_computed_again_in_float32(world, monkeypatch):
+    run, test = world.runs[0], APTOS.read_test(world.raw)
+    cache, _ = prepared(APTOS, test.assign(source="test"), run.recipe, world.options)
+    compute, asked = predict_module.outputs_of_replicas, []
+
+    def overflowing(*arguments, full_precision=False):
+        asked.append(full_precision)
+        outputs = compute(*arguments, full_precision=full_precision)
+        return outputs if full_precision else np.full_like(outputs, np.nan)
+
+    monkeypatch.setattr(predict_module, "outputs_of_replicas", overflowing)
+    with evaluation_feed(cache, np.arange(len(test)), run.recipe, world.options) as feed:
+        outputs = predict_members(APTOS, run.recipe, [run.weights()[0][1]], feed, [CPU], "test", None)
+    assert asked == [False, True]
+    assert np.isfinite(outputs).all()
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+def test_a_gpu_without_bfloat16_predicts_in_float16_and_trains_in_float32(monkeypatch):
+    gpu = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))  # a T4
+    assert autocast(gpu).fast_dtype == torch.float16
+    assert not autocast(gpu, training=True)._enabled
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    assert autocast(gpu, training=True).fast_dtype == torch.bfloat16
+    assert not autocast(CPU)._enabled
 
 
 @pytest.mark.parametrize("which", [0, 2], ids=["run", "blend"])

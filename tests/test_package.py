@@ -50,6 +50,7 @@ def finished_run(root: Path, name: str = "0123456789ab", **about) -> Run:
 
 def unpacked(folder: Path, target: Path) -> Path:
     """As Kaggle mounts a dataset: NAME.zip unpacked into the folder NAME."""
+    target.mkdir(exist_ok=True)
     for file in folder.iterdir():
         if file.suffix == ".zip":
             zipfile.ZipFile(file).extractall(target / file.stem)
@@ -79,6 +80,7 @@ def test_a_packed_run_has_what_prediction_reads_and_no_more(tmp_path):
     assert {"common/models/zoo.csv", "common/kaggle/answer.py", "competitions/aptos/data.py"} <= source
     assert {name.partition("/")[0] for name in source} == {"common", "competitions"}
     assert not [name for name in source if "__pycache__" in name or not name.endswith((".py", ".csv"))]
+    assert not [name for name in source if "/study/" in name or "/practice/" in name]
     about = read_json(package.folder / "package.json")
     assert about["runs"] == [run.id]
     assert about["cv"] == {"metric": "qwk", "score": 0.8, "interval": [0.7, 0.9], "n": 60}

@@ -26,7 +26,7 @@ from common.submission import validate, write
 
 KEPT_BACK = 0.1
 """Share of the hours that is planned to be left at the end."""
-MEASURED_BATCHES = 4
+MEASURED_BATCHES = 2
 """Batches on each device from which the speed is told."""
 
 

@@ -36,6 +36,8 @@ LARGEST = 20 * 1000**3
 KEPT = ("competition", "recipe", "data", "source", "blend", "started", "finished", "skipped")
 """What a packed run.json says: not which test sets were predicted here since, so that the same run stays the same."""
 PROJECT = Path(__file__).resolve().parents[2]
+STAYS_HERE = ("common/kaggle/practice/", "common/study/", "common/sweep/", "common/tuning/")
+"""Rooms that neither prediction nor training enters: a change there makes no new version of a dataset."""
 
 Files = Mapping[str, Path | bytes]
 
@@ -130,9 +132,9 @@ def files_of_run(run: Run) -> Files:
 
 def source_files() -> Files:
     """This project as it runs: its Python files, and the tables that they read."""
-    found = [path for part in ("common", "competitions") for path in (PROJECT / part).rglob("*.*")]
+    found = [path for part in ("common", "competitions") for path in (PROJECT / part).rglob("[!.]*.*")]
     names = {path.relative_to(PROJECT).as_posix(): path for path in found if path.suffix in (".py", ".csv")}
-    return {f"source/{name}": path for name, path in names.items() if "/." not in name}
+    return {f"source/{name}": path for name, path in names.items() if not name.startswith(STAYS_HERE)}
 
 
 def packed(competition: Competition, name: str, about: dict[str, Any], files: Files, folder: Path) -> Package:
