@@ -20,6 +20,9 @@ PASSING = (
     requests.exceptions.InvalidJSONError,  # a gateway's page in the name of JSON, before the client looks at its status
 )
 
+PAGES = {"": "competitions", "dataset": "datasets", "notebook": "code"}
+"""Where Kaggle shows what a call is about."""
+
 
 class UploadFailed(requests.ConnectionError):
     """The official client answers a failed upload with a message and raises nothing: this is raised instead."""
@@ -114,7 +117,7 @@ def _status(response: requests.Response, name: str, leaderboard: str, kind: str,
             "Kaggle does not accept the credentials (401): make a new token at https://www.kaggle.com/settings/api, or "
             "run `kaggle auth login` again"
         )
-    if leaderboard == "kaggle" and status in (403, 404):
+    if leaderboard == "kaggle" and status in (403, 404) and kind in PAGES:
         return _not_let_in(status, kind, slug)
     if leaderboard == "practice" and status == 404 and not kind:
         return f"the practice server does not hold '{slug}' (404): start it again with `make practice`"
@@ -125,8 +128,7 @@ def _not_let_in(status: int, kind: str, slug: str) -> str:
     """Kaggle's 403 and 404. It answers either for what is not there, and for what is somebody else's and private."""
     phone = "verify your phone number at https://www.kaggle.com/settings"
     if kind:
-        folder = {"dataset": "datasets", "notebook": "code"}.get(kind, "")
-        address = f"https://www.kaggle.com/{folder}/{slug}"
+        address = f"https://www.kaggle.com/{PAGES[kind]}/{slug}"
         reason = (
             "is not there, or is not yours" if status == 404 else f"is not yours or not there, or you have to {phone}"
         )
