@@ -9,7 +9,7 @@ STUDY_OPTIONS = $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(S
 FORWARD = $(if $(DATA),--data "$(DATA)") $(STUDY_OPTIONS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice dashboard new-competition requirements bench-feed bench-train bench-weights models study study-figures
+.PHONY: help setup demo test test-slow lint format practice dashboard new-competition requirements bench-feed bench-train bench-weights models study study-status study-tables study-figures
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -61,7 +61,13 @@ bench-feed: setup  ## images/s of the feed beside timm's and torchvision's loade
 bench-weights: setup  ## accuracy from ImageNet weights, from random ones, and after a linear probe (an hour)
 	@$(PY) -m benchmarks.bench_weights $(ARGS)
 
-study: setup  ## does ImageNet progress transfer? the paper's trend beside ours (VERB=f-test, spearman, leaderboard, …)
+study: setup  ## the paper's runs, or another GRID=; ARGS="--plan" shows what there is to do and what it costs
+	@$(PY) -m competitions study $(if $(GRID),--grid "$(GRID)") $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+study-status: setup  ## how far it is: done, running, failed, best of each data set and backbone, time left
+	@$(PY) -m common.sweep status $(ARGS)
+
+study-tables: setup  ## does ImageNet progress transfer? the paper's trend beside ours (VERB=f-test, spearman, leaderboard, …)
 	@$(PY) -m common.study $(or $(VERB),trend) $(ARGS)
 
 study-figures: setup  ## the paper's figures as PNG, SVG, PDF and an interactive page, into TO (figures)

@@ -36,6 +36,7 @@ def usage() -> str:
         "usage: python -m competitions <competition> <verb> [--recipe NAME] [--field value …]\n"
         "       python -m competitions practice [--port 7777]\n"
         "       python -m competitions dashboard [--study NAME]\n"
+        "       python -m competitions study [--grid paper] [--plan]\n"
         "       python -m competitions new-competition NAME [--data folder or .zip]\n\n"
         f"competitions: {', '.join(names())}\n\nverbs:\n{verbs}\n\n"
         "`python -m competitions <competition> <verb> --help` lists every field of the recipe and every option."
@@ -55,6 +56,11 @@ def main(arguments: list[str]) -> None:
         from competitions import tuning
 
         tuning.dashboard(arguments[1:])
+        return
+    if arguments[0] == "study":
+        from competitions import studying
+
+        studying.study(arguments[1:])
         return
     from competitions import verbs
 

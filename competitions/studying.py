@@ -67,6 +67,11 @@ def study(words: list[str]) -> None:
         raise UserError(f"grid: there is no '{asked.grid}'{closest(asked.grid, GRIDS)}; there are {', '.join(GRIDS)}")
     if asked.options.again:
         raise UserError("again: a sweep does each run once; train a single one again with `train --again`")
+    data = asked.options.data
+    if data not in ("", "sample") and not Path(data).is_dir():
+        raise UserError(
+            f"data: there is no folder {data}; give 'sample', or a folder with one for each data set by name"
+        )
     jobs = with_weights(only(GRIDS[asked.grid](), asked.only), asked.weights)
     say("looking for data and weights")
     plan = make_plan(asked.grid, jobs, asked.only, lambda job: found(job, asked.options))
@@ -137,10 +142,8 @@ def found_source(name: str, data: str) -> Source:
     """`data` as `StudyArguments` has it: 'sample', empty, or a folder of folders."""
     if data in ("", "sample"):
         return source(load(name), Options(data=data))
-    root = Path(data)
-    if not root.is_dir():
-        raise UserError(f"data: there is no folder {root}; give one with a folder for each data set by its name")
-    folder = next((path for path in (root / name, root / f"{name}.zip") if path.exists()), root / name)
+    folder, archive = Path(data) / name, Path(data) / f"{name}.zip"
+    folder = archive if archive.is_file() and not folder.is_dir() else folder
     return source(load(name), Options(data=str(folder)))
 
 

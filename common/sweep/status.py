@@ -1,6 +1,7 @@
 """How far a sweep is, from the folders of its runs: asked at any time, from any machine that sees them."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,8 @@ from common.sweep.plan import Plan
 from common.sweep.results import results
 from common.sweep.state import State, Task, seconds_of, state_of
 
+Goals = Sequence[tuple[Task, int | None]]
+"""Tasks of a rung, each with the epoch it stops at; None: its end."""
 SHOWN = 20
 """Failures that are listed one by one."""
 
@@ -19,17 +22,9 @@ SHOWN = 20
 def status_text(plan: Plan, runs: Path) -> str:
     """Counts, time left, the best of each cell and what failed."""
     states = {task: state_of(task.folder(runs)) for task in plan.tasks}
-    running = [task for task, state in states.items() if not state.settled(None) and is_claimed(task.folder(runs))]
-    kinds = Counter(state.kind for task, state in states.items() if task not in set(running))
-    counts = [
-        f"{kinds['done']:,} done",
-        f"{len(running):,} running",
-        f"{kinds['failed']:,} failed",
-        f"{kinds['partly']:,} begun",
-        f"{kinds['new']:,} not begun",
-        f"{len(plan.blocked):,} not possible yet",
-    ]
-    parts = [f"sweep {plan.name}: {', '.join(counts)}", time_left(plan, states, runs)]
+    number, goals = rung_now(plan, states, runs)
+    counts = counted(plan, states, goals, runs)
+    parts = [f"sweep {plan.name}: {counts}", time_left(plan, states, number, goals, runs)]
     table = results(plan, runs)
     if len(table):
         parts.append(best_text(table))
@@ -37,10 +32,28 @@ def status_text(plan: Plan, runs: Path) -> str:
     return "\n".join(filter(None, parts))
 
 
-def time_left(plan: Plan, states: dict[Task, State], runs: Path) -> str:
+def counted(plan: Plan, states: dict[Task, State], goals: Goals, runs: Path) -> str:
+    """`12 done, 2 running, 1 failed, 45 to do`. Runs in a cluster's queue count as running; what halving left behind or
+    keeps waiting for others of its rung is told apart."""
+    open_ = {task for task, stop in goals if not states[task].settled(stop)}
+    running = {task for task in open_ if is_claimed(task.folder(runs))}
+    kinds = Counter(state.kind for state in states.values())
+    waiting = len(states) - kinds["done"] - kinds["failed"] - len(open_)
+    counts = {
+        "done": kinds["done"],
+        "running": len(running),
+        "failed": kinds["failed"],
+        "to do": len(open_) - len(running),
+        "stopped by halving": waiting,
+        "not possible yet": len(plan.blocked),
+    }
+    always = ("done", "running", "failed", "to do")
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count or what in always)
+
+
+def time_left(plan: Plan, states: dict[Task, State], number: int, goals: Goals, runs: Path) -> str:
     """By the seconds that each image took in the finished runs of a backbone, in all finished runs where there are none
     of it, or as planned where nothing is finished. Of successive halving: of the rung that is being climbed."""
-    number, goals = rung_now(plan, states, runs)
     left = [(task, stop) for task, stop in goals if not states[task].settled(stop)]
     if not left:
         return ""
@@ -56,7 +69,7 @@ def time_left(plan: Plan, states: dict[Task, State], runs: Path) -> str:
     return f"about {clock(total / plan.workers)} left{of_rung} for {workers}"
 
 
-def rung_now(plan: Plan, states: dict[Task, State], runs: Path) -> tuple[int, list[tuple[Task, int | None]]]:
+def rung_now(plan: Plan, states: dict[Task, State], runs: Path) -> tuple[int, Goals]:
     """The first rung that is not settled, or the last, and its tasks with their stops."""
     for number in range(plan.rungs + 1):
         goals = rung(plan.tasks, runs, number, plan.rungs)
@@ -65,7 +78,7 @@ def rung_now(plan: Plan, states: dict[Task, State], runs: Path) -> tuple[int, li
     return number, goals
 
 
-def _seconds_an_image(plan: Plan, states: dict[Task, State], runs: Path):
+def _seconds_an_image(plan: Plan, states: dict[Task, State], runs: Path) -> Callable[[Task], float] | None:
     rows = [
         (task.job.recipe.backbone, seconds_of(task.folder(runs)), task.images)
         for task, state in states.items()
