@@ -252,14 +252,6 @@ def test_prepare_and_show_augment_leave_their_files(world):
     assert Path(world / re.search(r"(\S+\.png)", out).group(1)).stat().st_size > 10_000
 
 
-def test_against_kaggle_a_notebook_only_competition_says_so_before_anything_is_trained(world, monkeypatch):
-    monkeypatch.setenv("KAGGLE_USERNAME", "me")
-    monkeypatch.setenv("KAGGLE_KEY", "no-key")
-    said = fail("aptos", "submit", "--leaderboard", "kaggle")
-    assert "takes notebooks only" in said
-    assert "no-key" not in said
-
-
 def test_a_practice_server_that_is_not_there_is_one_line(world, monkeypatch):
     monkeypatch.setenv("PRACTICE_URL", "http://127.0.0.1:9")
     words = ["aptos", "submit", *fields_as_words(REGRESSION.with_fields(seed=7, epochs=1))]

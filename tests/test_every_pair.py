@@ -118,6 +118,15 @@ def test_submit_and_ledger(command, name, recipe):
     assert "practice" in command(name, "ledger")
 
 
+@pytest.mark.parametrize("name", ["aptos", "melanoma"])
+def test_kernel(command, name):
+    """A notebook takes its time, and is the same for all recipes: one of each way to submit."""
+    said = command(name, "kernel", *tiny(name, "sample"), "--seed", "5")
+    run_id = re.search(r"sample data: run (\w+): ", said).group(1)
+    assert run_id == run_of(command, name, "sample", "--seed", "5"), "as if it had been trained here"
+    assert "trains" not in command(name, "kernel", *tiny(name, "sample"), "--seed", "5"), "it is here"
+
+
 @pytest.mark.parametrize(("name", "recipe"), RECIPES)
 def test_blend_and_ensemble(command, name, recipe):
     seeds = ("--seeds", "0", "1")

@@ -12,7 +12,7 @@ import requests
 
 from common.errors import UserError
 from common.files import sha256_of_file
-from common.kaggle import polling, reasons
+from common.kaggle import polling, quota, reasons
 from common.kaggle import submit as submitting
 from common.kaggle.client import Client, kaggle_client, practice_client
 from common.kaggle.csv_file import CsvFile
@@ -309,3 +309,24 @@ def test_waiting_shows_that_it_is_alive(client, ledger, state, csv, monkeypatch,
     with pytest.raises(UserError):
         submit(csv, competition(), client, ledger, run_id="run1", patience=0.5)
     assert f"practice: submission {row.ref} is pending" in capsys.readouterr().out
+
+
+def test_waiting_for_quota_says_so_and_sends_when_the_day_is_over(client, ledger, state, tmp_path, monkeypatch, capsys):
+    for number in range(5):
+        labels = LABELS.copy()
+        labels[number] = (labels[number] + 1) % 3
+        submit(submission(tmp_path / f"{number}.csv", labels), competition(), client, ledger, run_id=str(number))
+    slept = []
+
+    def sleep_until_tomorrow(seconds: float) -> None:
+        slept.append(seconds)
+        ledger_of_the_server(state, "UPDATE submissions SET created = '2020-01-01T00:00:00.000'")
+
+    monkeypatch.setattr(quota.time, "sleep", lambda seconds: sleep_until_tomorrow(seconds) if seconds > 0.5 else None)
+    monkeypatch.setattr(quota, "seconds_to_midnight", lambda: 100.0)
+    last = submission(tmp_path / "last.csv")
+    assert submit(last, competition(), client, ledger, run_id="last", wait=True).state == "scored"
+    assert slept == [101.0]
+    assert (
+        "practice: today's submissions to 'tiny-challenge' are spent, 1:40 to midnight UTC" in capsys.readouterr().out
+    )

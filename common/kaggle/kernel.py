@@ -1,6 +1,7 @@
 """A notebook on the leaderboard's server: pushed once, its version kept, waited for, its output brought back."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from kagglesdk.kernels.types.kernels_api_service import (
     ApiGetKernelResponse,
     ApiGetKernelSessionStatusRequest,
     ApiGetKernelSessionStatusResponse,
+    ApiKernelSessionOutputFile,
     ApiListKernelSessionOutputRequest,
     ApiListKernelSessionOutputResponse,
 )
@@ -113,20 +115,19 @@ def fetch_output(ref: str, folder: Path, client: Client, prefix: str = "") -> li
     Raises:
         UserError: a name leads out of the folder, or a file does not come whole.
     """
-    files, token = {}, None
-    while token != "":
-        page = client.call(lambda api, token=token: _output(api, ref, token), f"notebook {ref}")
-        files |= {file.file_name: file.url for file in page.files or [] if file.file_name.startswith(prefix)}
-        token = page.next_page_token or ""
-    paths = []
-    for name, url in files.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{client.leaderboard}: notebook {ref} has an output outside its folder: {name}")
-        if not path.is_file():
-            client.call(lambda api, url=url, path=path: _download(url, path), f"notebook {ref}")
-        paths.append(path)
-    return paths
+
+    def fetch(api: "KaggleApi") -> list[Path]:
+        """What is not there yet, by addresses that were given just now, for they expire."""
+        files = {file.file_name: file.url for file in _outputs(api, ref) if file.file_name.startswith(prefix)}
+        for name, url in files.items():
+            path = folder / name
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise UserError(f"{client.leaderboard}: notebook {ref} has an output outside its folder: {name}")
+            if not path.is_file():
+                _download(url, path)
+        return [folder / name for name in files]
+
+    return client.call(fetch, f"notebook {ref}")
 
 
 def _download(url: str, path: Path) -> None:
@@ -182,6 +183,14 @@ def _none_if_unknown(error: requests.HTTPError) -> None:
     """Kaggle answers 403 for a private notebook that does not exist."""
     if error.response is None or error.response.status_code not in (403, 404):
         raise error
+
+
+def _outputs(api: "KaggleApi", ref: str) -> Iterator[ApiKernelSessionOutputFile]:
+    token = None
+    while token != "":
+        page = _output(api, ref, token)
+        yield from page.files or []
+        token = page.next_page_token or ""
 
 
 def _output(api: "KaggleApi", ref: str, token: str | None) -> ApiListKernelSessionOutputResponse:

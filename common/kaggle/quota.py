@@ -2,26 +2,24 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from common.errors import UserError
+from common.kaggle.client import Client
 from common.progress import clock
-
-if TYPE_CHECKING:
-    from kaggle import KaggleApi
 
 ASK_EVERY = 600.0
 """Seconds: Kaggle's day may end a little later than ours."""
 
 
-def wait_for_quota(api: "KaggleApi", slug: str, leaderboard: str, wait: bool) -> None:
+def wait_for_quota(client: Client, slug: str, wait: bool) -> None:
     """Return when a submission is allowed; with `wait` sleep until then.
 
     Raises:
         UserError: the day's submissions are spent and nobody waits, or those of the whole competition are.
     """
+    leaderboard = client.leaderboard
     while True:
-        limits = api.competition_get_submission_limits(slug)
+        limits = client.call(lambda api: api.competition_get_submission_limits(slug), slug)
         if limits.num_allowed_now > 0 or limits.num_total == 0:  # all zero before the first submission makes a team
             return
         if limits.limited_by_total:

@@ -123,12 +123,6 @@ def _send(way: Way, slug: str, client: Client, ledger: Ledger, row: LedgerRow, r
     def sent(api: "KaggleApi") -> int:
         return max(set(_marked(api, slug, row.sha256)) - earlier, default=0)
 
-    def sent_or_allowed(api: "KaggleApi") -> int:
-        ref = sent(api)
-        if not ref:
-            wait_for_quota(api, slug, client.leaderboard, wait)
-        return ref
-
     looks = 1
 
     def send_once(api: "KaggleApi") -> int:
@@ -142,8 +136,9 @@ def _send(way: Way, slug: str, client: Client, ledger: Ledger, row: LedgerRow, r
         looks = LOOKS
         return way.create(api, row) or sent(api)
 
-    ref = client.call(sent_or_allowed, slug)
+    ref = client.call(sent, slug)
     if not ref:
+        wait_for_quota(client, slug, wait)
         row = way.upload(client, ledger, row)
         if row.finished:
             return row
