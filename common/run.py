@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -104,15 +105,22 @@ def identity(competition: str, recipe: Recipe, fingerprint: str) -> str:
     """12 hex digits: the same question, answered the same way, on the same data. Weights count by their content."""
     weights = recipe.weights
     if weights not in ("imagenet", "none") and (file := chosen_file(weights, recipe.backbone)).is_file():
-        weights = sha256_of_file(file)
+        weights = _sha256(file, file.stat().st_mtime_ns)
     return content_hash([competition, recipe.identity(), weights, fingerprint])
+
+
+@cache
+def _sha256(file: Path, changed: int) -> str:
+    """Of a weights file as it was at a time: a grid asks for it thousands of times."""
+    return sha256_of_file(file)
 
 
 def open_run(root: Path, competition: str, recipe: Recipe, fingerprint: str, again: bool = False) -> Run:
     """The run with this identity: finished, unfinished (to be resumed) or new. `again` starts another attempt, unless
     the latest attempt is unfinished, which is then resumed."""
     name = identity(competition, recipe, fingerprint)
-    attempts = [run for run in all_runs(root, competition) if re.fullmatch(rf"{name}(-\d+)?", run.id)]
+    found = [Run(path.parent) for path in (root / competition).glob(f"{name}*/run.json")]
+    attempts = [run for run in found if re.fullmatch(rf"{name}(-\d+)?", run.id)]
     latest = max(attempts, key=_attempt, default=None)
     if latest is not None and not (again and latest.finished):
         return latest

@@ -11,6 +11,7 @@ import tyro
 from common.command import parse
 from common.data import Data
 from common.errors import UserError, closest
+from common.files import content_hash
 from common.options import Options
 from common.recipe import Recipe
 from common.run import Run
@@ -19,7 +20,7 @@ from common.sweep.drive import sweep
 from common.sweep.grid import Job, only, with_weights
 from common.sweep.halving import rungs_for
 from common.sweep.local import local_engine
-from common.sweep.plan import Plan, as_text, make_plan
+from common.sweep.plan import Plan, as_text, earlier_rungs, make_plan
 from common.sweep.rates import rates
 from common.sweep.state import Task
 from common.sweep.status import status_text
@@ -74,17 +75,24 @@ def study(words: list[str]) -> None:
         )
     jobs = with_weights(only(GRIDS[asked.grid](), asked.only), asked.weights)
     say("looking for data and weights")
-    plan = make_plan(asked.grid, jobs, asked.only, lambda job: found(job, asked.options))
+    plan = make_plan(name_of(asked), jobs, lambda job: found(job, asked.options))
     engine = engine_of(asked)
     try:
         measured = rates(plan.tasks, engine, asked.options.runs, asked.options.cache, asked.options.device)
-        plan = replace(plan, rates=measured, workers=engine.workers)
-        plan = replace(plan, rungs=rungs_of(plan, asked.budget))
+        plan = replace(plan, rates=measured, workers=engine.workers, budget=asked.budget)
+        rungs = earlier_rungs(plan, asked.options.runs)
+        plan = replace(plan, rungs=rungs_of(plan, asked.budget) if rungs is None else rungs)
         print(as_text(plan, asked.options.runs, expected_images()), flush=True)
         if not asked.plan:
             start(plan, engine, asked)
     finally:
         engine.close()
+
+
+def name_of(asked: StudyArguments) -> str:
+    """The grid's; a part of it, or the same on other data or from other weights, has a name of its own."""
+    differing = [*sorted(asked.only), asked.weights.removeprefix("imagenet"), asked.options.data]
+    return f"{asked.grid}-{content_hash(differing, 6)}" if any(differing) else asked.grid
 
 
 def start(plan: Plan, engine, asked: StudyArguments) -> None:

@@ -42,7 +42,7 @@ def options_in(root: Path) -> Options:
 def plan_of(jobs: list[Job], raw: Path, options: Options) -> Plan:
     source = in_folder(load(jobs[0].competition), raw)
     find = lambda job: (raw, rows_of(source, of_data(job.recipe), options.runs, options.cache))  # noqa: E731
-    return make_plan("tiny", jobs, (), find)
+    return make_plan("tiny", jobs, find)
 
 
 def engine_of(kind: str, value: str, options: Options) -> Engine:

@@ -23,7 +23,7 @@ from common.sweep.engine import gpu_share
 from common.sweep.grid import Job, only, optimizations, recipe_hash, step_epochs
 from common.sweep.halving import cost_of, ladder, rungs_for, survivors
 from common.sweep.local import InProcess
-from common.sweep.plan import as_text, make_plan, read_plan
+from common.sweep.plan import as_text, earlier_rungs, make_plan, read_plan, write_plan
 from common.sweep.rates import Speed, rates
 from common.sweep.state import Task, note_failure, scores_of, state_of
 from common.sweep.status import status_text
@@ -249,6 +249,14 @@ def test_halving_ends_with_the_runs_that_the_whole_grid_has_and_trains_nothing_t
     assert "2 done, 0 running, 0 failed, 0 to do, 2 stopped by halving" in status_text(plan, halved.runs)
 
 
+def test_a_sweep_that_goes_on_stays_on_its_ladder(raw, options):
+    plan = replace(plan_of(small_grid()[:1], raw, options), budget="2h", rungs=1)
+    write_plan(plan, options.runs)
+    assert earlier_rungs(replace(plan, rungs=0), options.runs) == 1
+    assert earlier_rungs(replace(plan, budget="3h"), options.runs) is None
+    assert earlier_rungs(replace(plan, name="another"), options.runs) is None
+
+
 # A sweep
 
 
@@ -354,7 +362,7 @@ def test_the_plan_says_what_is_missing_and_what_the_rest_costs(raw, options):
             raise UserError("no data of cct20 in data/cct20: get them")
         return raw, rows_of(in_folder(load("aptos"), raw), of_data(QUICK), options.runs, options.cache)
 
-    plan = make_plan("small", jobs, (), find)
+    plan = make_plan("small", jobs, find)
     plan = replace(plan, rates={Speed(job.recipe).key: 2.0 for job in jobs})
     told = as_text(plan, options.runs, {"cct20": 14_071})
     assert "6 runs: 0 done, 0 failed, 4 to do, 2 not possible yet" in told

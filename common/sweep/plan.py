@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.data import Data
 from common.errors import UserError
-from common.files import content_hash, read_json, write_json
+from common.files import read_json, write_json
 from common.progress import clock
 from common.recipe import Recipe, recipe_from_dict
 from common.run import identity
@@ -18,6 +18,7 @@ from common.sweep.state import Task, state_of
 from common.sweep.weights import obstacle
 
 FOLDER = "sweeps"
+ABOUT = ("name", "budget", "rungs", "workers", "rates")
 Find = Callable[[Job], tuple[Path, Data]]
 """A job → the folder of its data, and the rows it trains on. Raises UserError where they are not there."""
 
@@ -35,6 +36,8 @@ class Plan:
     name: str
     tasks: tuple[Task, ...]
     blocked: tuple[Blocked, ...] = ()
+    budget: str = ""
+    """As it was asked for."""
     rungs: int = 0
     """Of successive halving; 0: every run goes to its end."""
     workers: int = 1
@@ -46,9 +49,8 @@ class Plan:
         return task.images / (self.rates or {})[Speed(task.job.recipe).key] / 3600
 
 
-def make_plan(grid: str, jobs: Sequence[Job], filters: Sequence[str], find: Find) -> Plan:
-    """The jobs as tasks, each run once, and those that data or weights are missing for. `grid` with `filters` has a
-    name of its own."""
+def make_plan(name: str, jobs: Sequence[Job], find: Find) -> Plan:
+    """The jobs as tasks, each run once, and those that data or weights are missing for."""
     tasks, blocked = {}, []
     for job in jobs:
         try:
@@ -60,7 +62,6 @@ def make_plan(grid: str, jobs: Sequence[Job], filters: Sequence[str], find: Find
             blocked.append(Blocked(job, str(error)))
         else:
             tasks[job.competition, run] = Task(job, run, folder.resolve(), images_of(job.recipe, data))
-    name = f"{grid}-{content_hash(sorted(filters), 6)}" if filters else grid
     return Plan(name, tuple(tasks.values()), tuple(blocked))
 
 
@@ -78,7 +79,7 @@ def write_plan(plan: Plan, runs: Path) -> None:
     """Recipes by the fields that are not the defaults."""
     tasks = [_as_dict(task.job) | {"run": task.run, "data": task.data, "images": task.images} for task in plan.tasks]
     blocked = [_as_dict(entry.job) | {"reason": entry.reason} for entry in plan.blocked]
-    about = {"name": plan.name, "rungs": plan.rungs, "workers": plan.workers, "rates": plan.rates}
+    about = {name: getattr(plan, name) for name in ABOUT}
     write_json(plan_file(runs, plan.name), about | {"tasks": tasks, "blocked": blocked})
 
 
@@ -93,7 +94,17 @@ def read_plan(runs: Path, name: str = "") -> Plan:
     about = read_json(chosen[-1])
     tasks = [Task(_job(entry), entry["run"], Path(entry["data"]), entry["images"]) for entry in about["tasks"]]
     blocked = [Blocked(_job(entry), entry["reason"]) for entry in about["blocked"]]
-    return Plan(about["name"], tuple(tasks), tuple(blocked), about["rungs"], about["workers"], about["rates"])
+    return Plan(tasks=tuple(tasks), blocked=tuple(blocked), **{name: about[name] for name in ABOUT})
+
+
+def earlier_rungs(plan: Plan, runs: Path) -> int | None:
+    """Of an earlier start of the same plan with the same budget: speeds change, and with them what hours allow, but a
+    sweep that goes on stays on its ladder. None: there is none."""
+    if not plan_file(runs, plan.name).is_file():
+        return None
+    before = read_plan(runs, plan.name)
+    same = before.budget == plan.budget and {task.run for task in before.tasks} == {task.run for task in plan.tasks}
+    return before.rungs if same else None
 
 
 def _as_dict(job: Job) -> dict:
