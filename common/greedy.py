@@ -13,9 +13,10 @@ import numpy as np
 
 from common.decide import Rule, fit_rule, parts
 from common.metrics import evaluate
+from common.progress import Progress
 
-STEPS = 20
-"""Models that are added after the start; the best ensemble on the way is taken."""
+STEPS, PATIENCE = 20, 5
+"""Models that are added after the start at most, and in a row without bettering the best ensemble on the way."""
 BAGS, SMALLEST_BAG = 20, 5
 """A bag holds half of the models, and no fewer than five: of fewer than that, all are looked at, once."""
 
@@ -65,14 +66,17 @@ def select(
     outputs = np.empty(members.shape[1:])
     values = np.empty(labels.shape, dtype=np.float64 if decision == "probability" else np.int64)
     single = np.empty_like(values)
-    for fold in np.unique(folds):
-        inside = folds == fold
-        weights, best = chosen(members[:, ~inside], labels[~inside])
-        for picked, decided in ((weights, values), (best, single)):
-            rule = fit_rule(decision, blended(members[:, ~inside], picked), labels[~inside], classes)
-            decided[inside] = rule(blended(members[:, inside], picked))
-        outputs[inside] = blended(members[:, inside], weights)
-    weights, _ = chosen(members, labels)
+    numbers = np.unique(folds)
+    with Progress(len(numbers) + 1, "weights of the blend", unit="folds") as progress:
+        for fold in numbers:
+            inside = folds == fold
+            weights, best = chosen(members[:, ~inside], labels[~inside])
+            for picked, decided in ((weights, values), (best, single)):
+                rule = fit_rule(decision, blended(members[:, ~inside], picked), labels[~inside], classes)
+                decided[inside] = rule(blended(members[:, inside], picked))
+            outputs[inside] = blended(members[:, inside], weights)
+            progress.update(1)
+        weights, _ = chosen(members, labels)
     rule = fit_rule(decision, blended(members, weights), labels, classes)
     in_sample = evaluate(metric, labels, rule(blended(members, weights)), classes)
     return Selected(weights, rule, in_sample, outputs, values, single)
@@ -122,6 +126,8 @@ def climb(score_of: Callable[[Counts], float], models: Sequence[int], m: int) ->
     for _ in range(STEPS):
         counts = max((added(counts, model) for model in order), key=score_of)
         best = max(best, counts, key=score_of)
+        if sum(counts) - sum(best) >= PATIENCE:
+            break
     return best
 
 

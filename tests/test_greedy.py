@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from common.blend import weighted_mean
 from common.ensemble import answers, select_runs, selectable
 from common.errors import UserError
 from common.files import write_json
@@ -99,6 +100,24 @@ def test_on_pure_noise_the_nested_gain_is_none_and_the_other_flatters():
     error = np.std(nested_gains) / np.sqrt(len(nested_gains))
     assert abs(np.mean(nested_gains)) < 3 * error
     assert np.mean(flattering) > max(0.03, 3 * abs(np.mean(nested_gains)))
+
+
+def test_the_nested_score_is_what_fresh_rows_give():
+    def draw(random: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        grades, shared = random.integers(0, 5, n), random.normal(0, 0.6, n)
+        return grades, np.stack([grades + shared + random.normal(0, s, n) for s in (0.5, 0.5, 1.0, 1.5)])
+
+    settings = ("quadratic_weighted_kappa", "thresholds", 5)
+    nested, in_sample = [], []
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        (grades, members), (fresh, fresh_members) = draw(random, 400), draw(random, 8000)
+        chosen = select(members, grades, np.arange(400) % 5, *settings)
+        truth = evaluate(settings[0], fresh, chosen.rule(weighted_mean(fresh_members, chosen.weights)), 5)
+        nested.append(evaluate(settings[0], grades, chosen.values, 5) - truth)
+        in_sample.append(chosen.in_sample - truth)
+    assert np.mean(nested) == pytest.approx(0, abs=0.012)
+    assert np.mean(in_sample) > np.mean(nested) + 0.01
 
 
 def test_no_row_is_scored_by_weights_or_cuts_that_saw_its_label():
