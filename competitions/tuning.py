@@ -52,7 +52,6 @@ def tune(competition: Competition, words: list[str]) -> None:
     name = asked.study or question.name
     folder = asked.options.runs / competition.name / "studies" / name
     train = trainer(competition, raw, asked.options)
-    quiet()
     try:
         with opened(question, name, folder, url) as (study, locks):
             work(question, study, locks, asked.trials, train)
@@ -126,16 +125,6 @@ def trained(question: Question, trial, options: Options, train) -> list[Run]:
     if set(names := trial.user_attrs["runs"]) <= set(there):
         return [there[name] for name in names]
     return [patiently(train, recipe, None) for recipe in question.seeded(question.recipe_at(trial.params))]
-
-
-def quiet() -> None:
-    """Optuna's lines about every trial beside ours."""
-    import warnings
-
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 @dataclass(frozen=True)

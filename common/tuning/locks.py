@@ -63,11 +63,29 @@ class FileLocks:
         (self.folder / self.worker).unlink(missing_ok=True)
 
 
+HELD: set[int] = set()
+
+
+def let_go() -> None:
+    """A process that feeds a worker and outlives it must not keep the worker's locks."""
+    while HELD:
+        os.close(HELD.pop())
+
+
+os.register_at_fork(after_in_child=let_go)
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    with open(path, "wb") as file:
+    file = os.open(path, os.O_RDWR | os.O_CREAT)
+    HELD.add(file)
+    try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    finally:
+        if file in HELD:
+            HELD.remove(file)
+            os.close(file)
 
 
 class DatabaseLocks:

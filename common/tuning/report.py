@@ -13,7 +13,7 @@ import pandas as pd
 from common.files import write_atomically, write_text
 from common.paired import Compared, compare
 from common.run import all_runs
-from common.tuning.search import in_words, is_default
+from common.tuning.search import in_short, in_words, is_default
 from common.tuning.space import Range, matters
 from common.tuning.study import Question
 
@@ -107,7 +107,7 @@ def as_text(result: Found, fields: Sequence[str]) -> str:
     table = result.trials.sort_values(["score", "trial"], ascending=[False, True])
     signed, plain = "{:+.4f}".format, "{:.4f}".format
     shown = table[["trial", "state", *fields]].copy()
-    shown[list(fields)] = shown[list(fields)].map(lambda value: "-" if pd.isna(value) else value)
+    shown[list(fields)] = shown[list(fields)].map(lambda value: "-" if pd.isna(value) else in_short(value))
     shown["score"] = written(table, plain, "score")
     shown["gain"] = written(table, signed, "gain")
     shown["95% interval of the gain"] = written(table, signed, "gain_low", "gain_high")

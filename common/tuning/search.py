@@ -5,6 +5,7 @@ moment; so no two have the same parameters. The trial of a worker that died is g
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -127,9 +128,10 @@ def draws(question: Question, study: "Study", there: Sequence["FrozenTrial"]) ->
     """Points that the sampler would try next, from a copy of the study, which alone knows of those that are not new."""
     import optuna
 
-    sampler = optuna.samplers.TPESampler(
-        multivariate=True, group=True, constant_liar=True, seed=question.recipe.seed + len(there)
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        seed = question.recipe.seed + len(there)
+        sampler = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
     copy = optuna.create_study(direction="maximize", sampler=sampler)
     copy.add_trials(there)
     for _ in range(DRAWS):
@@ -175,22 +177,28 @@ def fail(study: "Study", trial: "FrozenTrial", reason: str) -> None:
 def watched(question: Question, study: "Study", trial: "FrozenTrial") -> Watch:
     """Reports the epochs of the first fold and asks the pruner; the default is never pruned, for all are compared with
     it. Folds are not averaged here: the mean of the folds so far would compare one fold with another."""
-    handle, told = of_optuna(study, trial), set(trial.intermediate_values)
-    first = (question.recipe.only_folds or (0,))[0]
+    handle, told, recipe = of_optuna(study, trial), set(trial.intermediate_values), question.recipe_at(trial.params)
+    first = first_fold(recipe)
+    more_to_come = question.seeds > 1 or (recipe.split == "folds" and len(recipe.only_folds) != 1)
 
     def watch(fold: int, epoch: int, score: float | None) -> bool:
         if fold != first or epoch in told:
             return False
         handle.report(score, epoch)
         told.add(epoch)
-        return handle.should_prune() and not is_default(trial)
+        pruned = handle.should_prune()  # the pruner keeps a record of whoever reaches a rung, the default among them
+        return pruned and not is_default(trial) and (more_to_come or epoch < recipe.epochs)
 
     return watch
 
 
+def first_fold(recipe: Recipe) -> int:
+    return (recipe.only_folds or (0,))[0]
+
+
 def tell_curve(recipe: Recipe, run: Run, watch: Watch) -> None:
     """The epochs of a run that was found finished: the pruner compares later ones with them."""
-    fold = (recipe.only_folds or (0,))[0]
+    fold = first_fold(recipe)
     curve = run.folder / f"fold-{fold}" / "curve.csv"
     for row in pd.read_csv(curve).itertuples():
         watch(fold, row.epoch, row.score)
@@ -211,5 +219,9 @@ def patiently(train: Train, recipe: Recipe, watch: Watch | None) -> Run:
 
 def in_words(params: dict[str, Any]) -> str:
     """`augment heavy, strength 1.5`."""
-    values = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in params.items()}
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items()) or "as the recipe has it"
+    told = [f"{name.replace('_', ' ')} {in_short(value)}" for name, value in params.items()]
+    return ", ".join(told) or "as the recipe has it"
+
+
+def in_short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

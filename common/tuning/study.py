@@ -104,6 +104,7 @@ def opened(question: Question, name: str, folder: Path, url: str) -> "Iterator[t
     """
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the search says what happens in its own words
     locks: Locks = DatabaseLocks(url, name) if url else FileLocks(folder / "workers")
     try:
         with locks.choosing():
