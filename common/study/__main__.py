@@ -24,11 +24,16 @@ Does progress on ImageNet transfer? From the paper's tables, its own value besid
   leaderboard   backbones by the average, one's own among the paper's [--results FILE]
   figures       every figure as PNG, SVG, PDF and interactive HTML [--to figures]
 
+Measured here:
+  fid-measure   how far folders of images are from a reference  --reference FOLDER --images NAME=FOLDER …
+  collect       the finished runs of the store as a CSV of results  [--runs runs] --to FILE
+  transfer      a model among the paper's and among one's own  --results FILE --backbone NAME
+
 From results of one's own (trend, f-test, spearman, average, parameters and figures take them too):
   control       a web-scraped data set beside the real-world ones  --results FILE
   metrics       one data set by two metrics  --results FILE
 
-Every verb but figures has --json. `python -m common.study <verb> --help` lists every option."""
+Every verb but collect and figures has --json. `python -m common.study <verb> --help` lists every option."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,45 @@ class OfTrend(OfResults):
     """ImageNet top-1, a fraction, that the line begins above."""
     scale: Literal["raw", "logit"] = "raw"
     """Scores as they are, or their logits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfFid(Plain):
+    reference: Path
+    """Folder of reference images: ImageNet's validation set in the paper's sense."""
+    images: tuple[str, ...]
+    """name=folder of each data set; without a name its folder's."""
+    weights: Path | None = None
+    """File of the Inception network's weights; without it they are fetched once."""
+    at_most: int = 10_000
+    """Images of a folder that count, drawn at random where it has more; a distance depends on how many there are."""
+    cache: Path = Path("cache")
+    """Folder that features are kept in."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs."""
+
+
+@dataclass(frozen=True)
+class OfCollect:
+    to: Path
+    """CSV to write."""
+    runs: Path = Path("runs")
+    """Folder of the runs."""
+    imagenet: Path | None = None
+    """CSV with model and imagenet_top1 or, like timm's tables of results, top1: of backbones that are not in the
+    tables of this project, or whose weights are others."""
+    all: bool = False
+    """Runs on sample data and on practice data too, marked in the column `mark`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTransfer(Plain):
+    results: Path
+    """CSV that `collect` wrote."""
+    backbone: str
+    """The model that is placed."""
+    against: str = "resnet50"
+    """The model whose scores it should surpass: one of the paper's, by its name in the zoo."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +120,9 @@ VERBS = {
     "control": OfTrend,
     "metrics": OfTrend,
     "figures": OfFigures,
+    "fid-measure": OfFid,
+    "collect": OfCollect,
+    "transfer": OfTransfer,
 }
 
 
@@ -91,6 +138,11 @@ def main(arguments: list[str]) -> None:
         from common.study.figures import draw_all
 
         draw_all(options.to, options.results, _fraction(options.above))
+        return
+    if verb == "collect":
+        from common.study.from_runs import write_collected
+
+        write_collected(options.runs, options.to, options.imagenet, options.all)
         return
     report = answer(verb, options)
     print(report.as_json() if options.json else report.as_text())
@@ -109,6 +161,14 @@ def answer(verb: str, options):
             return verbs.metrics(options.results, _fraction(options.above))
         case "tables":
             return verbs.sources()
+        case "fid-measure":
+            from common.study.measured import fid_measure
+
+            return fid_measure(options)
+        case "transfer":
+            from common.study.measured import transfer
+
+            return transfer(options.results, options.backbone, options.against)
         case "clip" | "augmentation" | "aptos" | "fid":
             return getattr(verbs, verb)()
         case _:
