@@ -44,6 +44,7 @@ class Feed:
         drop_last: leave out a last batch that is not full.
         weights: float (n,), how often a row is shown in comparison with others; None: each once an epoch. The length
             of an epoch stays that of `rows`.
+        share: (i, n): every n-th image of each batch from the i-th on, where n processes train together.
 
     The workers start with the first epoch and stay until `close()` or the end of the `with` block. One epoch at a time.
     """
@@ -61,10 +62,11 @@ class Feed:
         shuffle: bool = True,
         drop_last: bool = False,
         weights: np.ndarray | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.cache, self.rows, self.size, self.transform = cache, np.asarray(rows, dtype=np.int64), size, transform
         self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
-        self.workers, self.device, self.weights = workers, torch.device(device), weights
+        self.workers, self.device, self.weights, self.share = workers, torch.device(device), weights, share
         self._loader: DataLoader | None = None
         self._keys: Keys | None = None
         self._slots: torch.Tensor | None = None
@@ -73,6 +75,10 @@ class Feed:
     def steps_per_epoch(self) -> int:
         steps = len(self.rows) / self.batch_size
         return math.floor(steps) if self.drop_last else math.ceil(steps)
+
+    def images_in(self, step: int) -> int:
+        """Images of a batch, over all shares."""
+        return min(self.batch_size, len(self.rows) - step * self.batch_size)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of an epoch from `first_step` on.
@@ -120,7 +126,9 @@ class Feed:
             order = random.permutation(order)
         seeds = image_seeds(self.seed, epoch, order)
         starts = range(first_step * self.batch_size, self.steps_per_epoch * self.batch_size, self.batch_size)
-        return [(order[i : i + self.batch_size], seeds[i : i + self.batch_size]) for i in starts]
+        first, every = self.share
+        batches = [slice(i + first, i + self.batch_size, every) for i in starts]
+        return [(order[batch], seeds[batch]) for batch in batches]
 
     def _start(self) -> None:
         slots = AHEAD * self.workers + 1  # those in the making, and the one that is copied out

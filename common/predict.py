@@ -94,7 +94,7 @@ def evaluation_feed(cache, rows: np.ndarray, recipe: Recipe, options: Options) -
         rows,
         recipe.input_size,
         evaluation_transform(recipe.input_size),
-        batch_size=recipe.batch_size,
+        batch_size=recipe.micro_batch or recipe.batch_size,
         seed=recipe.seed,
         workers=options.feed_workers(),
         device=options.torch_device(),

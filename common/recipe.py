@@ -111,6 +111,9 @@ class Recipe:
     """Passes over the training rows."""
     batch_size: Annotated[int, Field(ge=2)] = 128
     """Images a step; batch normalization needs two."""
+    micro_batch: Annotated[int, Field(ge=0)] = 0
+    """Compute a step this many images at a time, for want of memory, and add up their gradients; 0: all at once. What
+    looks at the images of a batch together sees fewer (batch normalization, the Lovász loss): hence a field."""
     ema: Fraction = 0.0
     """Decay of the exponential moving average of the weights, which is then what is validated and saved; 0 is off."""
     clip_gradient: NotNegative = 0.0
@@ -162,6 +165,8 @@ class Recipe:
             raise ValueError(f"only_folds goes with split 'folds', not '{self.split}'")
         if self.color_order == "bgr" and self.channels < 3:
             raise ValueError(f"color_order 'bgr' needs three channels or more, not {self.channels}")
+        if self.micro_batch == 1:
+            raise ValueError("micro_batch 1: batch normalization needs two images or more")
         if self.probe_share:
             self._check_probe()
         if self.head_init == "prior" and self.loss == "arcface":

@@ -10,6 +10,7 @@ from common.feed import Feed
 from common.files import write_atomically
 from common.models.weights import read_weights
 from common.precision import autocast
+from common.train import ranks
 from common.train.fold import Fold, step_seed
 
 
@@ -31,7 +32,8 @@ def average_weights(files: list[Path], fold: Fold, feed: Feed) -> Path:
             update_bn((fold.metadata[rows] for _, rows in feed.epoch(0)), network.metadata)
     content = save({name: value.contiguous() for name, value in network.weights().items()} | fold.remember(network))
     path = fold.folder / "weights-average.safetensors"
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    if ranks.leads():
+        write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return path
 
 

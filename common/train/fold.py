@@ -23,11 +23,12 @@ from common.feed import Feed
 from common.files import write_atomically, write_text
 from common.models.build import Network
 from common.outputs import Gallery
-from common.precision import autocast
 from common.predict import predict_outputs
 from common.progress import Progress
 from common.recipe import Recipe
+from common.train import ranks
 from common.train.checkpoint import load_state, save_state
+from common.train.gradients import Execution, Gradients
 from common.train.optim import learning_rate_at, optimizer_of, set_learning_rate
 
 Watch = Callable[[int, float | None], bool]
@@ -61,6 +62,9 @@ class Fold:
         valid: its rows in order, unshuffled; None where nothing is held out (then the last epochs are the best).
         state_every: seconds between resumable states.
         watch: asked after every epoch; where it says stop, the state is kept and a later call goes on from there.
+        how: the machine's share in how a step is computed.
+
+    Where several processes train it, each has the feeds of its share, and the first one alone writes and is watched.
     """
 
     def __init__(
@@ -79,15 +83,18 @@ class Fold:
         remember: Callable[[Network], Gallery] | None = None,
         state_every: float = 120.0,
         watch: Watch | None = None,
+        how: Execution | None = None,
     ) -> None:
         self.recipe, self.train_feed, self.valid_feed = recipe, train, valid
         self.folder, self.device, self.activate, self.score = folder, device, activate, score
         self.targets, self.metadata, self.remember = targets.to(device), metadata, remember or (lambda network: {})
-        self.network = network.to(device, memory_format=torch.channels_last)
+        network = network.to(device, memory_format=torch.channels_last)
+        self.network = ranks.with_common_statistics(network, device)
         self.ema = ModelEmaV3(self.network, decay=recipe.ema, use_warmup=True) if recipe.ema else None
         self.optimizer = optimizer_of(self.network, recipe)
         self.learning_rate = learning_rate_at(recipe, train.steps_per_epoch)
-        self.loss, self.mix, self.watch = loss, mixing(recipe), watch or (lambda epoch, score: False)
+        self.gradients = Gradients(self.network, loss, mixing(recipe), device, how or Execution())
+        self.watch = watch or (lambda epoch, score: False)
         self.epoch, self.step, self.history = 0, 0, []
         self.state_every, self.last_state = state_every, time.monotonic()
         self.loss_sum = torch.zeros((), device=device)
@@ -105,7 +112,7 @@ class Fold:
     def run(self) -> bool:
         """Train to the end, from wherever an earlier process stopped. False: the watch stopped it before; it is told of
         the epochs of earlier processes too, so that the same watch stops at the same epoch again."""
-        if any(self.watch(row["epoch"], row["score"]) for row in self.history):
+        if any(self.told_to_stop(row) for row in self.history):
             return False
         steps = self.train_feed.steps_per_epoch
         size = self.recipe.batch_size
@@ -115,11 +122,14 @@ class Fold:
                 start = time.monotonic()
                 images = self.train_epoch(progress)
                 self.end_epoch(seconds=time.monotonic() - start, images=images)
-                if self.watch(self.epoch, self.history[-1]["score"]):
+                if self.told_to_stop(self.history[-1]):
                     self.write_state()
                     return False
         self.remove_lesser_weights()
         return True
+
+    def told_to_stop(self, row: dict) -> bool:
+        return ranks.agreed(self.watch(row["epoch"], row["score"]))
 
     def train_epoch(self, progress: Progress) -> int:
         """The rest of this epoch; returns how many images were trained on."""
@@ -136,28 +146,22 @@ class Fold:
 
     def train_step(self, images: torch.Tensor, rows: torch.Tensor) -> None:
         """One optimizer step on uint8 images (n, channels, H, W) and the rows of their targets (n,)."""
-        torch.manual_seed(step_seed(self.recipe.seed, self.epoch, self.step))
         global_step = self.epoch * self.train_feed.steps_per_epoch + self.step
         set_learning_rate(self.optimizer, self.learning_rate(global_step))
-        with autocast(self.device, training=True):
-            inputs, targets = self.network.normalize(images), self.targets[rows]
-            beside = None if self.metadata is None else self.metadata[rows]
-            if self.mix:
-                inputs, targets = self.mix(inputs, targets)
-            loss = self.loss(self.network.answer(inputs, beside).float(), targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        seed = step_seed(self.recipe.seed, self.epoch, self.step) ^ ranks.rank()
+        beside = None if self.metadata is None else self.metadata[rows]
+        self.loss_sum += self.gradients(seed, images, self.targets[rows], beside, self.train_feed.images_in(self.step))
         if self.recipe.clip_gradient:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradient)
         self.optimizer.step()
         if self.ema:
             self.ema.update(self.network, step=global_step + 1)
-        self.loss_sum += loss.detach()
 
     def end_epoch(self, seconds: float, images: int) -> None:
         """Validate, write the curve, keep the weights if they are among the best."""
         last_step = (self.epoch + 1) * self.train_feed.steps_per_epoch - 1
         train_loss = float(self.loss_sum) / self.train_feed.steps_per_epoch
+        ranks.with_the_leaders_statistics(*dict.fromkeys((self.network, self.best_network)))
         gallery = self.remember(self.best_network)
         row = {
             "epoch": self.epoch + 1,
@@ -170,6 +174,8 @@ class Fold:
         self.history.append(row)
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum = torch.zeros((), device=self.device)
+        if not ranks.leads():
+            return
         if self.epoch in self.best_epochs():
             content = save(self.best_network.weights() | gallery)
             write_atomically(self.weights_file(self.epoch), lambda temporary: temporary.write_bytes(content))
@@ -181,7 +187,8 @@ class Fold:
         outputs = np.zeros(1)
         if self.valid_feed is not None:
             act = partial(self.activate, gallery=gallery)
-            outputs = predict_outputs(self.best_network, self.valid_feed, self.device, act, metadata=self.metadata)
+            share = predict_outputs(self.best_network, self.valid_feed, self.device, act, metadata=self.metadata)
+            outputs = ranks.together(share)
         if not (math.isfinite(train_loss) and np.isfinite(outputs).all()):
             raise UserError(
                 f"epoch {self.epoch + 1} of {self.folder} ended with loss {train_loss:g} or outputs not finite: "
@@ -228,6 +235,8 @@ class Fold:
 
     def write_state(self) -> None:
         """Between two states an epoch's weights are only added, so that an older state finds those it counts on."""
+        if not ranks.leads():
+            return
         state = {
             "epoch": self.epoch,
             "step": self.step,
@@ -242,8 +251,9 @@ class Fold:
         self.remove_lesser_weights()
 
     def remove_lesser_weights(self) -> None:
-        for file in set(self.folder.glob("weights-*.safetensors")) - set(self.weights_files()):
-            file.unlink()
+        if ranks.leads():
+            for file in set(self.folder.glob("weights-*.safetensors")) - set(self.weights_files()):
+                file.unlink()
 
     def resume(self) -> None:
         """Continue from the last state, if there is a whole one and the weights that it counts on are there."""

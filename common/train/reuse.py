@@ -49,7 +49,7 @@ def take_fold(session: Session, fold: int, owner: Run) -> None:
         link(trained / "out_of_fold.parquet", folder / "out_of_fold.parquet")
     elif len(rows):
         with session.evaluation_feed(rows) as valid:
-            session.predict_held_out(fold, [folder / name for name in names], valid)
+            session.write_held_out(fold, session.predict_held_out(fold, [folder / name for name in names], valid))
     write_json(folder / "done", {"weights": names})
 
 

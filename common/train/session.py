@@ -37,10 +37,12 @@ from common.predict import evaluation_feed, metadata_of, predict_members, to_tab
 from common.reader import SURROUND
 from common.recipe import Recipe
 from common.run import Run, now
+from common.train import ranks
 from common.train.arcface import ArcFace
 from common.train.average import average_weights
 from common.train.fold import Fold
 from common.train.gallery import gallery_of, identities
+from common.train.gradients import Execution
 from common.train.head import start_head
 from common.train.objective import objective
 from common.train.probe import best_head, grid
@@ -112,14 +114,14 @@ class Session:
         beside = np.where(taught, -1, self.competition.read_auxiliary(self.data.table))
         return torch.cat((targets, auxiliary_targets(beside, len(self.competition.auxiliary_classes))), dim=1)
 
-    def training_feed(self, fold: int, rows: np.ndarray) -> Feed:
+    def training_feed(self, fold: int, rows: np.ndarray, share: tuple[int, int] = (0, 1)) -> Feed:
         labels = self.labels.copy()
         for soft in self.data.soft:
             if soft.fold == fold:  # how often a test image is shown is for the networks of this fold alone to say, too
                 pseudo = (self.data.table["source"] == "pseudo").to_numpy()
                 order = pd.Series(np.arange(len(soft.ids)), index=soft.ids)[self.data.table.loc[pseudo, "id"]]
                 labels[pseudo] = plain_labels(soft.predictions[order], self.competition.task, self.classes)
-        return training_feed(self.cache, rows, labels, self.recipe, self.options)
+        return training_feed(self.cache, rows, labels, self.recipe, self.options, share)
 
     @cached_property
     def embeddings(self) -> torch.Tensor:
@@ -127,15 +129,17 @@ class Session:
         with self.evaluation_feed(np.arange(len(self.labels))) as feed:
             return embed_rows(self.network(), feed, f"embed {self.run.id}")
 
-    def start(self, network: Network, fold: int, feed: Feed, targets: torch.Tensor) -> None:
+    def start(self, network: Network, fold: int, targets: torch.Tensor) -> None:
         """The classifier that training starts from: as the recipe initializes it, then that of the linear probe."""
+        feed = self.training_feed(fold, self.data.train_rows(fold))
         mean = torch.from_numpy(np.average(targets[feed.rows].numpy(), axis=0, weights=feed.weights)).float()
         extra = len(self.competition.auxiliary_classes) if self.recipe.auxiliary else 0
         start_head(network, self.recipe, mean, len(feed.rows), extra)
         if self.recipe.probe_share:
             file = self.fold_folder(fold) / "probe.safetensors"
-            if not file.is_file():
+            if ranks.leads() and not file.is_file():
                 self.probe(network, fold, feed, targets, file)
+            ranks.wait_for_the_leader()
             network.classifier.load_state_dict(read_weights(file))
 
     def probe(self, network: Network, fold: int, feed: Feed, targets: torch.Tensor, file: Path) -> None:
@@ -169,18 +173,19 @@ class Session:
         """Trains (or resumes) one fold and writes its out-of-fold predictions; a finished fold is left alone. False:
         `watch(fold, epoch, score)` stopped it before its end."""
         folder = self.fold_folder(fold)
-        if (folder / "done").is_file():
+        if ranks.agreed((folder / "done").is_file()):
             return True
         folder.mkdir(exist_ok=True)
         train_rows, rows = self.data.train_rows(fold), self.data.valid_rows(fold)
+        ranks.check_enough(self.recipe.batch_size, len(train_rows), len(rows))
         say(f"run {self.run.id} {folder.name}: {len(train_rows):,} images to train on, {len(rows):,} held out")
         network, targets = self.network(), self.targets(fold)
         with (
-            self.training_feed(fold, train_rows) as feed,
-            self.evaluation_feed(rows) as valid,
+            self.training_feed(fold, train_rows, (ranks.rank(), ranks.world())) as feed,
+            self.evaluation_feed(ranks.mine(rows)) as valid,
             self.remembering(train_rows) as remember,
         ):
-            self.start(network, fold, feed, targets)
+            self.start(network, fold, targets)
             worker = Fold(
                 network,
                 self.recipe.end_to_end(),
@@ -196,18 +201,39 @@ class Session:
                 remember,
                 self.options.state_every,
                 watch and partial(watch, fold),
+                self.execution(),
             )
             if not worker.run():
                 return False
             files = worker.weights_files()
+            ranks.wait_for_the_leader()  # who wrote them
             if self.recipe.average == "weights":
                 files = [average_weights(files, worker, feed)]
-            if len(rows):
-                self.predict_held_out(fold, files, valid)
+                ranks.wait_for_the_leader()
+            members = ranks.together(self.predict_held_out(fold, files, valid), axis=1) if len(rows) else None
+        if ranks.leads():
+            self.end_fold(fold, files, members)
+        return True
+
+    def end_fold(self, fold: int, files: list[Path], members: np.ndarray | None) -> None:
+        """Keeps the weights `files` alone, and the held-out predictions of each."""
+        folder = self.fold_folder(fold)
+        if members is not None:
+            self.write_held_out(fold, members)
         write_json(folder / "done", {"weights": [file.name for file in files]})
         for file in {folder / "last.state", *folder.glob("weights-*.safetensors")} - set(files):
             file.unlink(missing_ok=True)
-        return True
+
+    def execution(self) -> Execution:
+        """How this machine computes a step. Where its memory ran out once, the run has kept how much it holds."""
+        return Execution(self.run.about.get("micro_batch", self.recipe.micro_batch), self.take_smaller_parts)
+
+    def take_smaller_parts(self, images: int) -> None:
+        Run(self.run.folder).update(micro_batch=images)
+        say(
+            f"memory ran out: from here on {images} images at a time, up to the batch of {self.recipe.batch_size}; the "
+            "learning rate stays, and batch normalization, where there is some, sees the parts"
+        )
 
     @contextmanager
     def remembering(self, train_rows: np.ndarray) -> Iterator[Callable[[Network], Gallery] | None]:
@@ -218,10 +244,14 @@ class Session:
         with self.evaluation_feed(train_rows) as feed:
             yield partial(gallery_of, feed=feed, labels=self.labels, classes=self.classes, metadata=self.metadata)
 
-    def predict_held_out(self, fold: int, weights: list[Path], valid: Feed) -> None:
-        """`out_of_fold.parquet` of a fold: the mean over its weights files of the predictions of its held-out rows."""
-        table, rows, what = self.data.table, valid.rows, f"predict fold-{fold}"
-        members = predict_members(self.competition, self.recipe, weights, valid, [self.device], what, self.metadata)
+    def predict_held_out(self, fold: int, weights: list[Path], valid: Feed) -> np.ndarray:
+        """The predictions of the rows of `valid` by each weights file of a fold, (files, n) or (files, n, K)."""
+        what = f"predict fold-{fold}"
+        return predict_members(self.competition, self.recipe, weights, valid, [self.device], what, self.metadata)
+
+    def write_held_out(self, fold: int, members: np.ndarray) -> None:
+        """`out_of_fold.parquet` of a fold: the mean over its weights files."""
+        table, rows = self.data.table, self.data.valid_rows(fold)
         kept = {name: table[name].to_numpy()[rows] for name in ("label", "group") if name in table}
         oof = to_table(table["id"].to_numpy()[rows], members.mean(0), fold=fold, **kept)
         file = self.fold_folder(fold) / "out_of_fold.parquet"
@@ -247,7 +277,9 @@ class Session:
         write_json(self.run.folder / "metrics.json", metrics)
 
 
-def training_feed(cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, options: Options) -> Feed:
+def training_feed(
+    cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, options: Options, share: tuple[int, int]
+) -> Feed:
     """The rows of a cache as the recipe trains on them: shuffled, varied, rare classes as often as it says."""
     size = recipe.input_size
     return Feed(
@@ -262,6 +294,7 @@ def training_feed(cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, o
         shuffle=True,
         drop_last=len(rows) >= recipe.batch_size,
         weights=balancing(labels[rows], recipe.class_balance) if recipe.class_balance else None,
+        share=share,
     )
 
 
