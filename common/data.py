@@ -41,7 +41,8 @@ class Data:
     does neither; and `distrusted`, where a row is validated and never trained on.
 
     `source` is the fingerprint of the competition's own training table: runs that share it have seen the same images.
-    `test` is the test set (`id`, `path`) where a recipe has to know it: no external image may be one of it.
+    `test` is the test set (`id`, `path`) where a recipe has to know it: no external image may be one of it. `mark` says
+    that the rows are sample data or lack a practice test set; empty for a download as it is.
     """
 
     table: pd.DataFrame
@@ -50,6 +51,7 @@ class Data:
     source: str
     test: pd.DataFrame | None = None
     soft: tuple[SoftLabels, ...] = field(default=())
+    mark: str = ""
 
     def without(self, ids) -> "Data":
         """The same without some ids (bad images that were skipped); the fingerprint stays that of the source."""

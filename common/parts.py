@@ -28,10 +28,17 @@ def score_parts(competition: Competition, run: Run, raw: Path, options: Options)
 
 
 def score_part(competition: Competition, run: Run, name: str, table: pd.DataFrame, options: Options) -> str:
-    """The metric of one part, decided by the run's rule, with an interval that draws whole groups anew."""
+    """`measure` in words."""
+    found = measure(competition, run, name, table, options)
+    return f"{in_words(found['metric'], found['score'], found['interval'], found['n'])} images"
+
+
+def measure(competition: Competition, run: Run, name: str, table: pd.DataFrame, options: Options) -> dict:
+    """The metric of one part (`metric`, `score`, `interval`, `n`), decided by the run's rule, with an interval that
+    draws whole groups anew."""
     _, values = answers(run, predict_run(competition, run, table, options, part=name))
     labels = label_array(table["label"], competition.task, len(competition.classes))
     asked = (competition.metric, labels, values, len(competition.classes))
     groups = table["group"].to_numpy() if "group" in table else None
     interval = bootstrap_interval(*asked, groups=groups, seed=run.recipe.seed)
-    return f"{in_words(competition.metric, evaluate(*asked), interval, len(table))} images"
+    return {"metric": competition.metric, "score": evaluate(*asked), "interval": list(interval), "n": len(table)}

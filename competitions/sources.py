@@ -74,7 +74,7 @@ class Source:
         from common.rows import training_data
 
         test = self.test() if (recipe.external or recipe.pseudo) and self.has_test else None
-        return training_data(self.competition, self.train, recipe, options, test)
+        return replace(training_data(self.competition, self.train, recipe, options, test), mark=self.mark)
 
     @cached_property
     def fingerprint(self) -> str:

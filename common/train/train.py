@@ -30,8 +30,9 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
     """
     check(competition, recipe)
     run = open_run(options.runs, competition.name, recipe, data.fingerprint, options.again)
-    if run.about.get("source") != data.source:
-        run.update(source=data.source)
+    about = {"source": data.source, "mark": data.mark, "rows": len(data.table)}
+    if not about.items() <= run.about.items():
+        run.update(**about)
     if run.finished:
         say(f"run {run.id} is finished already; --again trains it anew")
         return run
