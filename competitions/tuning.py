@@ -10,7 +10,8 @@ from common.options import Options
 from common.recipe import Recipe
 from common.recipe_file import save_recipe
 from common.run import Run, all_runs, now
-from common.tuning.study import Pruner, Question, Sampler, database_address, opened, storage_at
+from common.tuning.space import search_space
+from common.tuning.study import Pruner, Question, Sampler, database_address, opened, reachable, storage_at
 from competitions.arguments import Arguments, parse, parse_arguments
 from competitions.sources import Source, source
 
@@ -35,11 +36,6 @@ class TuneArguments(Arguments):
 
 
 def tune(competition: Competition, words: list[str]) -> None:
-    from sqlalchemy.exc import OperationalError
-
-    from common.tuning.search import running, work
-    from common.tuning.space import search_space
-
     asked, _ = parse_arguments(competition, "tune", words, TuneArguments)
     if asked.options.again:
         raise UserError("again: a study trains nothing twice; name another --study")
@@ -52,16 +48,14 @@ def tune(competition: Competition, words: list[str]) -> None:
     name = asked.study or question.name
     folder = asked.options.runs / competition.name / "studies" / name
     train = trainer(competition, raw, asked.options)
-    try:
-        with opened(question, name, folder, url) as (study, locks):
-            work(question, study, locks, asked.trials, train)
-            if others := [trial for trial in running(study.get_trials()) if locks.alive(trial.user_attrs["worker"])]:
-                print(f"{raw.prefix}{len(others)} trials still run in other workers; the last of them reports")
-                return
+    from common.tuning.search import running, work
+
+    with reachable(), opened(question, name, folder, url) as (study, locks):
+        work(question, study, locks, asked.trials, train)
+        if others := [trial for trial in running(study.get_trials()) if locks.alive(trial.user_attrs["worker"])]:
+            print(f"{raw.prefix}{len(others)} trials still run in other workers; the last of them reports")
+        else:
             tell(question, study, name, folder, raw, asked.options, train)
-    except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise UserError(f"storage: {reason}; what was done is kept, and the same command continues") from None
 
 
 def trainer(competition: Competition, raw: Source, options: Options) -> Callable[..., Run]:
@@ -146,7 +140,8 @@ def dashboard(words: list[str]) -> None:
     from optuna_dashboard import run_server
 
     print(f"studies of {asked.storage.rpartition('@')[2] or where}: http://127.0.0.1:{asked.port}", flush=True)
-    run_server(storage_at(where), host="127.0.0.1", port=asked.port)
+    with reachable():
+        run_server(storage_at(where), host="127.0.0.1", port=asked.port)
 
 
 def journal(study: str, runs: Path) -> Path:

@@ -73,7 +73,7 @@ def question(space=STRENGTHS, recipe: Recipe = HEAVY, **fields) -> Question:
 
 def tune(asked: Question, folder: Path, trials: int, train, url: str = "") -> list[optuna.trial.FrozenTrial]:
     """As the command does it, in this process."""
-    with opened(asked, "study", folder / "studies" / "study", url) as (study, locks):
+    with opened(asked, folder.name, folder / "studies" / "study", url) as (study, locks):
         work(asked, study, locks, trials, train)
         return study.get_trials()
 
@@ -220,7 +220,7 @@ def test_a_run_that_another_process_works_on_is_waited_for(tmp_path, monkeypatch
 
 def test_a_study_is_not_continued_with_another_question(tmp_path):
     tune(question(), tmp_path, 1, Instant(tmp_path))
-    with pytest.raises(UserError, match="study 'study' has another recipe; choose another --study"):
+    with pytest.raises(UserError, match=r"study '.*' has another recipe; choose another --study"):
         tune(question(recipe=HEAVY.with_fields(epochs=8)), tmp_path, 1, Instant(tmp_path))
 
 
@@ -245,7 +245,7 @@ def worker(asked: Question, folder: Path, trials: int, train, url: str = "") -> 
 def trials_in(folder: Path, url: str) -> list[optuna.trial.FrozenTrial]:
     where = database_address(url) if url else str(journal_of(folder / "studies" / "study"))
     with contextlib.suppress(KeyError, FileNotFoundError):
-        return optuna.load_study(study_name="cassava/study", storage=storage_at(where)).get_trials()
+        return optuna.load_study(study_name=f"cassava/{folder.name}", storage=storage_at(where)).get_trials()
     return []
 
 
@@ -338,17 +338,20 @@ def test_a_worker_is_alive_until_its_process_ends(tmp_path):
 
 @pytest.mark.slow
 def test_on_a_real_postgresql_server_too(tmp_path):
-    for number, scenario in enumerate((two_workers_run_each_point_once, a_killed_workers_trial_is_gone_on_with)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        with server(folder) as url:
-            scenario(folder, url)
+    (once := tmp_path / "once").mkdir()
+    (kill := tmp_path / "kill").mkdir()
+    with server(tmp_path) as url:
+        two_workers_run_each_point_once(once, url)
+        a_killed_workers_trial_is_gone_on_with(kill, url)
 
 
-def test_an_address_that_is_none_is_one_line():
+def test_a_database_that_is_none_or_does_not_answer_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert database_address("postgres://a@b/c") == "postgresql+psycopg2://a@b/c"
     with pytest.raises(UserError, match="wants postgresql://user@host/database"):
         database_address("sqlite:///here.db")
+    _, line = said(["aptos", "tune", "--data", "sample", "--storage", "postgresql://nobody@127.0.0.1:1/none"], 2)
+    assert "storage: connection to server at" in line
 
 
 # What it says

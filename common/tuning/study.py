@@ -1,7 +1,7 @@
 """A study: what is asked of it, where it is kept, and that it is opened again only for the same question."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -95,6 +95,20 @@ def pruner_of(question: Question) -> "BasePruner":
 
 
 @contextmanager
+def reachable() -> Iterator[None]:
+    """Trouble with the database is one line."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except (OperationalError, StorageInternalError) as error:
+        reason = getattr(error, "orig", None) or error.__cause__ or error
+        said = str(reason).strip().splitlines()[0]
+        raise UserError(f"storage: {said}; what was done is kept, and the same command continues") from None
+
+
+@contextmanager
 def opened(question: Question, name: str, folder: Path, url: str) -> "Iterator[tuple[Study, Locks]]":
     """The study `name` of a competition and this process's locks on it: in the database at `url`, or, where that is
     empty, in a journal file beside `folder`.
@@ -105,11 +119,12 @@ def opened(question: Question, name: str, folder: Path, url: str) -> "Iterator[t
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the search says what happens in its own words
-    locks: Locks = DatabaseLocks(url, name) if url else FileLocks(folder / "workers")
+    whole_name = f"{question.competition.name}/{name}"
+    locks: Locks = DatabaseLocks(url, whole_name) if url else FileLocks(folder / "workers")
     try:
         with locks.choosing():
             study = optuna.create_study(
-                study_name=f"{question.competition.name}/{name}",
+                study_name=whole_name,
                 storage=storage_at(url or str(journal_of(folder))),
                 direction="maximize",
                 pruner=pruner_of(question),
@@ -136,7 +151,9 @@ def storage_at(where: str) -> "BaseStorage":
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     if "://" in where:
-        return RDBStorage(where)
+        # Two processes that make the tables at once would each find those of the other.
+        with closing(DatabaseLocks(where, "tables")) as locks, locks.choosing():
+            return RDBStorage(where)
     mend(where)
     return JournalStorage(JournalFileBackend(where, lock_obj=JournalFileOpenLock(where)))
 
