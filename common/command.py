@@ -25,7 +25,7 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         main(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         return 141

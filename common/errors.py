@@ -4,6 +4,8 @@
 class UserError(Exception):
     """One line that names the culprit (file, field, address) and the way out. A traceback means a bug instead."""
 
+    exit_code = 2
+
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
 

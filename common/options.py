@@ -41,9 +41,13 @@ class Options:
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("device: no CUDA device here; use --device cpu or auto")
-        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+        if self.device == "cpu" or not torch.cuda.is_available():
+            return torch.device("cpu")
+        local = os.environ.get("LOCAL_RANK")  # of this process, where torchrun started several
+        return torch.device("cuda") if local is None else torch.device("cuda", int(local))
 
     def feed_workers(self) -> int:
         if self.workers >= 0:
             return self.workers
-        return min(os.cpu_count() or 1, 16) if self.torch_device().type == "cuda" else 1
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that torchrun started on this machine
+        return min((os.cpu_count() or 1) // here or 1, 16) if self.torch_device().type == "cuda" else 1

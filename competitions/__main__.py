@@ -3,6 +3,7 @@
 Parses, then hands over to `competitions.verbs`. Heavy imports wait until a verb runs, so that help is instant.
 """
 
+import os
 import sys
 
 from common import command
@@ -79,6 +80,10 @@ def main(arguments: list[str]) -> None:
 
 def run(arguments: list[str]) -> int:
     """`main` with an exit code: 2 and one line for what a user can mend, 130 when interrupted."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        from common.train import follow
+
+        return follow.run(main, arguments)
     return command.run(main, arguments)
 
 

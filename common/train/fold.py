@@ -138,9 +138,10 @@ class Fold:
         note = f"epoch {self.epoch + 1}/{self.recipe.epochs}{self.latest_score()}"
         for images, rows in self.train_feed.epoch(self.epoch, first_step=self.step):
             self.train_step(images, rows)
+            count = self.train_feed.images_in(self.step)
             self.step += 1
-            images_seen += len(rows)
-            progress.update(len(rows), note)
+            images_seen += count
+            progress.update(count, note)
             self.save_state_when_due()
         return images_seen
 

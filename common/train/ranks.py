@@ -20,18 +20,32 @@ PATIENCE = timedelta(days=7)
 
 
 class TryAgain(UserError):
-    """The same command, started again, gets further."""
+    """The same command, started again, gets further; `common.launch` does so."""
+
+    exit_code = os.EX_TEMPFAIL
 
 
 def join() -> None:
     """Meet the other processes that torchrun started, each with a GPU of its own where there are any."""
-    local = int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
-        if local >= torch.cuda.device_count():
-            raise UserError(f"{local + 1} processes or more on {torch.cuda.device_count()} GPUs; set GPUS to as many")
-        torch.cuda.set_device(local)
+        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if here > gpus:
+            raise UserError(f"{here} processes on a machine with GPUs for {gpus}; set GPUS={gpus}")
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend, timeout=PATIENCE)
+
+
+def part() -> None:
+    distributed.destroy_process_group()
+
+
+def fails_first() -> bool:
+    """Whether no other process has failed before: they often fail of the same."""
+    if not distributed.is_initialized():
+        return os.environ["RANK"] == "0"
+    store = distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    return store.add(f"failed in start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", 1) == 1
 
 
 def world() -> int:

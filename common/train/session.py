@@ -57,6 +57,7 @@ class Session:
 
     def __init__(self, competition: Competition, recipe: Recipe, data: Data, options: Options, run: Run) -> None:
         self.competition, self.recipe, self.options, self.run = competition, recipe, options, run
+        self.raw_data = data
         self.device, self.classes = options.torch_device(), len(competition.classes)
         self.cache, skipped = prepared(competition, data.table, recipe, options)
         self.data = data.without([image for image, _, _ in skipped])
@@ -168,6 +169,12 @@ class Session:
 
     def evaluation_feed(self, rows: np.ndarray) -> Feed:
         return evaluation_feed(self.cache, rows, self.recipe, self.options)
+
+    def train_folds(self, watch: Watch | None = None) -> bool:
+        """Every fold, in this process and those that follow it; see `train_fold`."""
+        if ranks.leads():
+            ranks.agreed((self.competition, self.recipe, self.raw_data, self.options, self.run.folder))
+        return all(self.train_fold(fold, watch) for fold in self.data.folds)
 
     def train_fold(self, fold: int, watch: Watch | None = None) -> bool:
         """Trains (or resumes) one fold and writes its out-of-fold predictions; a finished fold is left alone. False:

@@ -41,11 +41,10 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
         owner = None if options.again else run_with_the_weights(run)
         if owner:
             say(f"run {run.id} has the weights of run {owner.id}, which differs in prediction alone")
-        for fold in session.data.folds:
-            if owner:
+            for fold in session.data.folds:
                 take_fold(session, fold, owner)
-            elif not session.train_fold(fold, watch):
-                return run
+        elif not session.train_folds(watch):
+            return run
         session.finish()
     return run
 
