@@ -9,7 +9,7 @@ STUDY_OPTIONS = $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(S
 FORWARD = $(if $(DATA),--data "$(DATA)") $(STUDY_OPTIONS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice dashboard new-competition requirements bench-feed bench-train bench-weights models study study-status study-tables study-figures
+.PHONY: help setup demo test test-slow lint format practice dashboard new-competition requirements bench-feed bench-train bench-weights models study study-status study-tables study-figures transfer study-small
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -72,6 +72,12 @@ study-tables: setup  ## does ImageNet progress transfer? the paper's trend besid
 
 study-figures: setup  ## the paper's figures as PNG, SVG, PDF and an interactive page, into TO (figures)
 	@$(PY) -m common.study figures $(if $(TO),--to "$(TO)") $(ARGS)
+
+transfer: setup  ## fine-tune MODEL (a name of timm, or a file of weights) on what is in data/, and place it among the paper's
+	@$(PY) -m competitions transfer "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+study-small: setup  ## six networks on parts of three data sets, then the study's statistics and figures of them (2 hours)
+	@$(PY) -m benchmarks.study_small $(ARGS)
 
 models: setup  ## the zoo: every backbone of the paper with its weights
 	@$(PY) -m common.models list $(ARGS)

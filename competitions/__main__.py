@@ -38,6 +38,7 @@ def usage() -> str:
         "       python -m competitions practice [--port 7777]\n"
         "       python -m competitions dashboard [--study NAME]\n"
         "       python -m competitions study [--grid paper] [--plan]\n"
+        "       python -m competitions transfer MODEL [--plan]\n"
         "       python -m competitions new-competition NAME [--data folder or .zip]\n\n"
         f"competitions: {', '.join(names())}\n\nverbs:\n{verbs}\n\n"
         "`python -m competitions <competition> <verb> --help` lists every field of the recipe and every option."
@@ -62,6 +63,11 @@ def main(arguments: list[str]) -> None:
         from competitions import studying
 
         studying.study(arguments[1:])
+        return
+    if arguments[0] == "transfer":
+        from competitions import transferring
+
+        transferring.transfer(arguments[1:])
         return
     from competitions import verbs
 

@@ -25,19 +25,38 @@ POLICIES = ("base", "augmix", "randaugment")
 SMALL_BACKBONES = ("squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small")
 SMALL_RATES = {"adamw": (1e-3, 1e-4), "sgd": (1e-2, 1e-3)}
 
+STUDIED_BACKBONES = ("squeezenet1_1", "tf_mobilenetv3_small_100", "regnetx_002", "mobilenet_v2")
+STUDIED_BACKBONES += ("vit_tiny_patch16_224", "resnet50")
+STUDIED_PARTS = {
+    "cct20": {"split": "paper", "epochs": 6},
+    "melanoma": {"split": "folds", "folds": 2, "only_folds": (0,), "epochs": 4, "decision": "probability"},
+    "cifar10": {"split": "folds", "folds": 4, "only_folds": (0,), "epochs": 4},
+}
+STUDIED = Recipe(
+    input_size=128,
+    flips="horizontal",
+    learning_rate=3e-4,
+    weight_decay=1e-2,
+    schedule="onecycle",
+    batch_size=32,
+)
 
-def published(name: str, model: Model) -> Recipe:
+
+def published(name: str, backbone: str) -> Recipe:
     """A data set's `paper` recipe with another network: at 256 pixels, but DeiT at 224 and EuroSAT always at 224."""
     recipe = load(name).recipes["paper"]
-    size = 224 if model.name.startswith("deit") else recipe.input_size
-    return recipe.with_fields(backbone=model.name, input_size=size)
+    size = 224 if backbone.startswith("deit") else recipe.input_size
+    return recipe.with_fields(backbone=backbone, input_size=size)
 
 
 def paper(data_sets: Sequence[str] = DATA_SETS) -> list[Job]:
     """19 networks × 6 data sets × 60 (its sections 3, C.2 and D)."""
     models = [model for model in zoo().values() if model.part == "grid"]
     return [
-        Job(name, recipe) for name in data_sets for model in models for recipe in optimizations(published(name, model))
+        Job(name, recipe)
+        for name in data_sets
+        for model in models
+        for recipe in optimizations(published(name, model.name))
     ]
 
 
@@ -54,7 +73,7 @@ def augmentation() -> list[Job]:
         for name in ("cct20", "aptos")
         for backbone in ABLATED
         for policy in POLICIES
-        for recipe in optimizations(published(name, zoo()[backbone]).with_fields(augment=policy, epochs=50))
+        for recipe in optimizations(published(name, backbone).with_fields(augment=policy, epochs=50))
     ]
 
 
@@ -71,7 +90,7 @@ def clip() -> list[Job]:
 
 
 def _lp_ft(name: str, model: Model) -> Recipe:
-    return published(name, model).with_fields(
+    return published(name, model.name).with_fields(
         input_size=model.input_size,
         normalization="weights",
         probe_share=1 / 3,
@@ -87,11 +106,22 @@ def small() -> list[Job]:
         for name in (*DATA_SETS, "cifar10")
         for backbone in SMALL_BACKBONES
         for recipe in optimizations(
-            published(name, zoo()[backbone]).with_fields(input_size=64, epochs=6, batch_size=32),
+            published(name, backbone).with_fields(input_size=64, epochs=6, batch_size=32),
             [("adamw", "cosine"), ("sgd", "cosine")],
             SMALL_RATES,
             (1e-4, 0.0),
         )
+    ]
+
+
+def small_study() -> list[Job]:
+    """The study in little, on parts of three data sets of about 1,500 images: six networks, three seeds of each but
+    ResNet-50, one recipe. `benchmarks/study_small.py` gives it weights and data."""
+    return [
+        Job(name, STUDIED.with_fields(backbone=backbone, seed=seed, **fields))
+        for seed in range(3)
+        for backbone in (STUDIED_BACKBONES if seed == 0 else STUDIED_BACKBONES[:-1])
+        for name, fields in STUDIED_PARTS.items()
     ]
 
 
@@ -101,4 +131,5 @@ GRIDS: dict[str, Callable[[], list[Job]]] = {
     "clip": clip,
     "cifar10": cifar10,
     "small": small,
+    "small-study": small_study,
 }

@@ -25,7 +25,7 @@ from common.sweep.rates import rates
 from common.sweep.state import Task
 from common.sweep.status import status_text
 from common.sweep.work import Watch
-from competitions import load
+from competitions import load, names
 from competitions.grids import GRIDS
 from competitions.sources import Source, in_folder, source
 
@@ -38,7 +38,7 @@ IMAGES_OF_CIFAR = 50_000
 @dataclass(frozen=True)
 class StudyArguments:
     grid: str = "paper"
-    """paper, augmentation, clip, cifar10 or small."""
+    """paper, augmentation, clip, cifar10, small or small-study."""
     only: tuple[str, ...] = ()
     """Parts of the grid: competition=cct20 backbone=resnet50 optimizer=sgd …, several values of a field by repeating
     it."""
@@ -59,7 +59,7 @@ class StudyArguments:
     cpus: int = 0
     """CPU cores of a run; 0: the cores shared out (local), or one (Ray), or a GPU's part of them."""
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
-    """Here --data is 'sample', or a folder with a folder or .zip for each data set by its name."""
+    """Here --data is 'sample', a folder with a folder or .zip for each data set by its name, or 'name=folder …'."""
 
 
 def study(words: list[str]) -> None:
@@ -68,11 +68,7 @@ def study(words: list[str]) -> None:
         raise UserError(f"grid: there is no '{asked.grid}'{closest(asked.grid, GRIDS)}; there are {', '.join(GRIDS)}")
     if asked.options.again:
         raise UserError("again: a sweep does each run once; train a single one again with `train --again`")
-    data = asked.options.data
-    if data not in ("", "sample") and not Path(data).is_dir():
-        raise UserError(
-            f"data: there is no folder {data}; give 'sample', or a folder with one for each data set by name"
-        )
+    check_data(asked.options.data)
     jobs = with_weights(only(GRIDS[asked.grid](), asked.only), asked.weights)
     say("looking for data and weights")
     plan = make_plan(name_of(asked), jobs, lambda job: found(job, asked.options))
@@ -98,7 +94,10 @@ def name_of(asked: StudyArguments) -> str:
 def start(plan: Plan, engine, asked: StudyArguments) -> None:
     if not plan.tasks:
         raise UserError("there is nothing that can be done: see above what data and weights are missing")
+    from competitions.tested import score_tests
+
     sweep(plan, engine, asked.options, train_task, asked.retry)
+    score_tests(plan.tasks, asked.options)
     print(status_text(plan, asked.options.runs))
     print(f"one row a run: {asked.options.runs / 'sweeps' / plan.name / 'results.csv'}")
 
@@ -139,6 +138,22 @@ def expected_images() -> dict[str, int]:
     return read_table("datasets")["train_size"].to_dict() | {"cifar10": IMAGES_OF_CIFAR}
 
 
+def check_data(data: str) -> None:
+    """Raises UserError where `data`, as `found_source` has it, names no folder or no data set."""
+    if "=" in data:
+        if unknown := sorted(set(named_folders(data)) - set(names())):
+            raise UserError(f"data: there is no data set '{unknown[0]}'; there are {', '.join(names())}")
+    elif data not in ("", "sample") and not Path(data).is_dir():
+        raise UserError(
+            f"data: there is no folder {data}; give 'sample', or a folder with one for each data set by name"
+        )
+
+
+def named_folders(data: str) -> dict[str, str]:
+    """`cct20=folder eurosat=archive.zip` → name → path."""
+    return dict(word.partition("=")[::2] for word in data.split())
+
+
 def found(job: Job, options: Options) -> tuple[Path, Data]:
     """See `common.sweep.plan.Find`."""
     raw = found_source(job.competition, options.data)
@@ -147,9 +162,11 @@ def found(job: Job, options: Options) -> tuple[Path, Data]:
 
 @cache
 def found_source(name: str, data: str) -> Source:
-    """`data` as `StudyArguments` has it: 'sample', empty, or a folder of folders."""
+    """`data` as `StudyArguments` has it: 'sample', empty, a folder of folders, or 'name=folder name=folder'."""
     if data in ("", "sample"):
         return source(load(name), Options(data=data))
+    if "=" in data:
+        return source(load(name), Options(data=named_folders(data).get(name, "")))
     folder, archive = Path(data) / name, Path(data) / f"{name}.zip"
     folder = archive if archive.is_file() and not folder.is_dir() else folder
     return source(load(name), Options(data=str(folder)))

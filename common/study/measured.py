@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from common.errors import UserError
 from common.study import tables
 from common.study.report import Report
@@ -47,3 +49,60 @@ def named_folders(words: Sequence[str]) -> dict[str, Path]:
             raise UserError(f"images: '{word}' has no name of its own; write name=folder")
         folders[name] = folder
     return folders
+
+
+def transfer(results: Path, backbone: str, against: str) -> Report:
+    """Where a model of `collect`'s table stands, with the verdict in words."""
+    from common.study.results import read_rows_of_runs
+    from common.study.tables import IMAGENET
+    from common.study.transfer import standings
+    from common.study.verdict import verdict
+
+    rows = read_rows_of_runs(results)
+    top1 = rows.loc[rows["backbone"] == backbone, IMAGENET].max()
+    found = standings(rows, backbone, top1, against)
+    table = pd.DataFrame(
+        {
+            "dataset": one.data_set,
+            "seeds": one.seeds,
+            "score": one.score,
+            "±": one.half,
+            "rank": f"{one.rank} of {one.among}{'*' * bool(one.unlike)}" if one.among else "",
+            "expected": one.expected,
+            "residual": one.residual,
+            "± ": one.residual_half,
+            "gain": one.gain,
+            "±  ": one.gain_half,
+        }
+        for one in found
+    )
+    notes = [
+        "rank: among the paper's models. expected: by their trend over ImageNet top-1. gain: over the paper's "
+        f"{against}. ±: half a 95% interval, of images and seeds and, for the residual, of one more model beside the "
+        "line.",
+        *average_in_words(rows, backbone, starred=any(one.unlike for one in found if one.among)),
+        *verdict(backbone, top1, against, found),
+    ]
+    measured = {one.data_set for one in found}
+    if missing := [name for name in tables.read("datasets").index if name not in measured]:
+        notes.append(f"No result on {', '.join(missing)}: `make transfer` says where the data come from.")
+    formats = {"residual": "+.3f", "gain": "+.3f"} | dict.fromkeys(["±", "± ", "±  "], ".3f")
+    return Report(f"{backbone} among the paper's models", table, notes, formats)
+
+
+def average_in_words(rows: pd.DataFrame, backbone: str, starred: bool) -> list[str]:
+    """The benchmark that the paper recommends: the average over its data sets, as the leaderboard has it."""
+    from common.study.leaderboard import leaderboard
+
+    try:
+        board, _ = leaderboard(rows[rows["backbone"] == backbone])
+    except UserError:
+        return []  # on controls alone there is nothing to average
+    own = board[board["whose"] == "own"].iloc[0]
+    names = ", ".join(name for name in tables.read("datasets").index if name in board)
+    place = 1 + int((board["average"] > own["average"]).sum())
+    star = "* (see below: not all are comparable)" if starred else ""
+    return [
+        f"Average of standardised logits over {names}: {own['average']:+.2f} (95% interval {own['low']:+.2f} to "
+        f"{own['high']:+.2f}), {place} of {len(board)}{star}; 0 is the mean of the paper's models."
+    ]

@@ -19,6 +19,9 @@ from common.study.tables import IMAGENET, metric_of
 from common.tables import delimiter_of, read_csv, read_header, read_rows
 
 REQUIRED = ("dataset", "backbone", "metric", "recipe", "seed", "score")
+TEXT = ("dataset", "backbone", "metric", "recipe", "environment")
+OF_COLLECT = ("run", "scored_on", "data", "deviations", "mark")
+"""Further columns of text that `common.study.from_runs` writes."""
 OPTIONAL_NUMBERS = ("low", "high", IMAGENET, "parameters")
 LAYOUT = f"rows with the columns {', '.join(REQUIRED)}, or a table with model, {IMAGENET} and a column a data set"
 
@@ -51,7 +54,7 @@ def read_rows_of_runs(path: Path) -> pd.DataFrame:
     if missing := [column for column in REQUIRED if column not in columns]:
         hint = delimiter_of(columns) or f"it wants {', '.join(REQUIRED)}"
         raise UserError(f"{path}: column {listing(missing)} is missing; {hint}")
-    rows = read_rows(path, columns, ["dataset", "backbone", "metric", "recipe", "environment"])
+    rows = read_rows(path, columns, [column for column in (*TEXT, *OF_COLLECT) if column in columns])
     if rows.empty:
         raise UserError(f"{path} has a header and no rows; add results")
     rows = rows.assign(**{column: float("nan") for column in OPTIONAL_NUMBERS if column not in rows})
