@@ -88,6 +88,7 @@ COMPETITION = Competition(
             licence="the competition's rules, to be accepted on its page",
         ),
     ),
+    search={"loss": ("cross_entropy", "bce", "focal")},
     paper_split=lazy("competitions.cassava.data", "paper_split"),
     make_sample=lazy("competitions.cassava.sample", "make_sample"),
     recipes={"paper": AS_PUBLISHED, "interventions": INTERVENTIONS, "winner": WINNER, "sample": SAMPLE},

@@ -156,6 +156,10 @@ COMPETITION = Competition(
             "yellow}.jpg: 1_A1_1_green.jpg is http://v18.proteinatlas.org/images/1/A1_1_green.jpg",
         ),
     ),
+    search={
+        "loss": ("bce", "focal", "focal_lovasz", "asymmetric"),
+        "decision": ("global", "thresholds", "prevalence"),
+    },
     paper_split=lazy("competitions.hpa.data", "paper_split"),
     make_sample=lazy("competitions.hpa.sample", "make_sample"),
     recipes={

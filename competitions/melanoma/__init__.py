@@ -2,6 +2,7 @@
 
 from common.competition import Competition, DataSet, SubmissionFormat
 from common.recipe import PAPER, Recipe
+from common.tuning.space import Range
 from competitions import lazy
 
 DIAGNOSES = ("nevus", "melanoma", "BKL", "BCC", "SCC", "VASC", "DF", "AK", "unknown")
@@ -133,6 +134,7 @@ COMPETITION = Competition(
     read_metadata=lazy("competitions.melanoma.metadata", "read_metadata"),
     read_auxiliary=lazy("competitions.melanoma.metadata", "read_auxiliary"),
     auxiliary_classes=DIAGNOSES,
+    search={"loss": ("cross_entropy", "bce", "focal"), "auxiliary": Range(0.0, 1.0, step=0.25)},
     paper_split=lazy("competitions.melanoma.data", "paper_split"),
     make_sample=lazy("competitions.melanoma.sample", "make_sample"),
     recipes={
