@@ -27,6 +27,7 @@ VERBS = {
     "kernel": "train a recipe as a notebook on the leaderboard's machines, and bring the run back",
     "runs": "list the runs with their scores",
     "ledger": "list the submissions with CV beside the leaderboard",
+    "report": "write the page of a run, by default the best one, and that of the competition",
 }
 
 
@@ -37,6 +38,7 @@ def usage() -> str:
         "usage: python -m competitions <competition> <verb> [--recipe NAME] [--field value …]\n"
         "       python -m competitions practice [--port 7777]\n"
         "       python -m competitions dashboard [--study NAME]\n"
+        "       python -m competitions report [--runs runs]\n"
         "       python -m competitions study [--grid paper] [--plan]\n"
         "       python -m competitions transfer MODEL [--plan]\n"
         "       python -m competitions new-competition NAME [--data folder or .zip]\n\n"
@@ -58,6 +60,11 @@ def main(arguments: list[str]) -> None:
         from competitions import tuning
 
         tuning.dashboard(arguments[1:])
+        return
+    if arguments[0] == "report":
+        from competitions import reporting
+
+        reporting.report_all(arguments[1:])
         return
     if arguments[0] == "study":
         from competitions import studying

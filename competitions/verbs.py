@@ -15,6 +15,7 @@ from common.recipe import Recipe
 from common.run import all_runs, find_run
 from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
 from competitions.blending import blend as blend
+from competitions.reporting import report as report
 from competitions.sources import PRACTICE, Source, practice_competitions, source
 from competitions.standing import ledger as ledger
 from competitions.submitting import kernel as kernel

@@ -5,6 +5,7 @@ from typing import Any
 
 from common.competition import Competition
 from common.recipe import Recipe
+from common.report.page import setting
 
 
 def differing(recipe: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -25,6 +26,6 @@ def nearest(competition: Competition, recipe: Recipe) -> tuple[str, dict[str, tu
 def called(competition: Competition, recipe: Recipe) -> str:
     """`interventions`, or `interventions, learning_rate 0.001, …` of three fields at most."""
     name, changed = nearest(competition, recipe)
-    told = [f"{field.replace('_', ' ')} {value if value != '' else 'none'}" for field, (value, _) in changed.items()]
+    told = [f"{field.replace('_', ' ')} {setting(value)}" for field, (value, _) in changed.items()]
     more = f" and {len(told) - 3} more" if len(told) > 3 else ""
     return ", ".join([name, *told[:3]]) + more

@@ -26,7 +26,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters |= {"cell": cell, "embedded": embedded}
+    made.filters |= {"cell": cell, "setting": setting, "embedded": embedded}
     return made
 
 
@@ -76,8 +76,15 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(cell, value)) or "none"
+        return ", ".join(map(cell, value))
     return str(value)
+
+
+def setting(value: Any) -> str:
+    """The value of a recipe's field."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else cell(value) or "none"
 
 
 def picture(image, side: int | None = None, quality: int = 80) -> str:

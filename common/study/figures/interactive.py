@@ -22,15 +22,22 @@ PAGE = """<!doctype html>
 
 def write_page(path: Path, table: pd.DataFrame, parameters: pd.Series, above: float) -> None:
     """Scores over ImageNet top-1 and over parameters; a point tells its model, families are switched in the legend."""
+    write_text(path, PAGE.format(parts="\n".join(parts(table, parameters, above))))
+
+
+def parts(table: pd.DataFrame, parameters: pd.Series, above: float) -> list[str]:
+    """The two figures as HTML, for a page of any kind; the first brings plotly."""
     by_imagenet = scatters(table, 100 * table[IMAGENET], "ImageNet top-1 (%)")
     for place, name in enumerate(data_sets(table)):
         add_line(by_imagenet, place, points(table, name, above))
     by_imagenet.update_layout(title=f"Score over ImageNet top-1, lines above {above:.0%} with 95% bootstrap bands")
     by_size = scatters(table, parameters.reindex(table.index) / 1e6, "parameters (million)")
     by_size.update_xaxes(type="log").update_layout(title="Score over the number of parameters")
-    parts = [by_imagenet.to_html(full_html=False, include_plotlyjs=True)]
-    parts += [by_size.to_html(full_html=False, include_plotlyjs=False)]
-    write_text(path, PAGE.format(parts="\n".join(parts)))
+    figures = {"by-imagenet": by_imagenet, "by-size": by_size}
+    return [
+        figure.to_html(full_html=False, include_plotlyjs=name == "by-imagenet", div_id=name)
+        for name, figure in figures.items()
+    ]
 
 
 def scatters(table: pd.DataFrame, x: pd.Series, x_title: str) -> go.Figure:

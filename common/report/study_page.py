@@ -1,0 +1,24 @@
+"""The page of the study: the paper's scatter plots, to point at, by plotly, which is inside the page."""
+
+from pathlib import Path
+
+from common.report.index_page import STUDY
+from common.report.page import made_of, once, write_page
+
+TABLES = Path(__file__).parents[1] / "study"
+
+
+def write_study_page(root: Path) -> tuple[Path, bool]:
+    """`report/study.html` in the folder of the runs, and whether it had to be made."""
+    path = root / "report" / STUDY
+    stamp = made_of(files=sorted(TABLES.glob("tables/*.csv")))
+
+    def make() -> None:
+        from common.study import tables
+        from common.study.figures.interactive import parts
+        from common.study.parameters import counted
+        from common.study.trend import ABOVE
+
+        write_page(path, "study.html", stamp, parts=parts(tables.scores(), counted(), ABOVE))
+
+    return path, once(path, stamp, make)
