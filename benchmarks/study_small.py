@@ -73,16 +73,16 @@ def show(runs: Path) -> None:
     told = pd.DataFrame(TOP1.items(), columns=["model", "imagenet_top1"])
     write_text(runs / IMAGENET_TOP1, told.to_csv(index=False))
     write_collected(runs, results := runs / "results.csv", None, every=False)
-    for report in (
-        lambda: verbs.trend(results, ABOVE, "raw"),
-        lambda: verbs.control(results, ABOVE, "raw"),
-        lambda: verbs.average(results),
-    ):
-        try:
-            print(f"\n{report().as_text()}")
-        except UserError as error:  # while only a part of the grid is there
-            print(f"\nnot yet: {error}")
-    draw_all(runs / "figures", results, ABOVE)
+    try:
+        for report in (
+            verbs.trend(results, ABOVE, "raw"),
+            verbs.control(results, ABOVE, "raw"),
+            verbs.average(results),
+        ):
+            print(f"\n{report.as_text()}")
+        draw_all(runs / "figures", results, ABOVE)
+    except UserError as error:
+        print(f"statistics and figures wait for more of the grid: {error}")
 
 
 if __name__ == "__main__":

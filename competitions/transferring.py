@@ -14,7 +14,7 @@ import pandas as pd
 import tyro
 
 from common.command import parse
-from common.errors import UserError
+from common.errors import UserError, closest
 from common.files import write_text
 from common.options import Options
 from common.study.from_runs import IMAGENET_TOP1, collect, name_of
@@ -27,6 +27,8 @@ from competitions.grids import DATA_SETS, published
 from competitions.studying import check_data, expected_images, found, train_task
 from competitions.tested import score_tests
 
+DATA = (*DATA_SETS, "cifar10")
+"""The paper's and its control."""
 LEARNING_RATES, DECAYS = (1e-3, 1e-4, 1e-5), (1e-4,)
 EPOCHS = 10
 FILES = (".safetensors", ".pth", ".pt")
@@ -42,6 +44,8 @@ class TransferArguments:
     """ImageNet top-1, a fraction; 0: the model's usual one, from the tables of this project."""
     against: str = "resnet50"
     """Model of the paper that it is held against, by its name in the zoo."""
+    only: tuple[str, ...] = ()
+    """Data sets to train on; empty: all that are here."""
     seeds: tuple[int, ...] = (0,)
     """Every learning rate is tried with each."""
     learning_rates: tuple[float, ...] = LEARNING_RATES
@@ -87,7 +91,11 @@ def transfer(words: list[str]) -> None:
 
 
 def jobs_of(asked: TransferArguments) -> list[Job]:
-    """The protocol on every data set of the paper and on its control."""
+    """The protocol on every data set that is asked for. Raises UserError: one is none of the study's."""
+    if unknown := [name for name in asked.only if name not in DATA]:
+        raise UserError(
+            f"only: the study has no data set '{unknown[0]}'{closest(unknown[0], DATA)}; it has {', '.join(DATA)}"
+        )
     file = Path(asked.model) if Path(asked.model).suffix in FILES else None
     fields = {"weights": str(file)} if file else {}
     fields |= {name: value for name in ("input_size", "batch_size") if (value := getattr(asked, name))}
@@ -96,7 +104,7 @@ def jobs_of(asked: TransferArguments) -> list[Job]:
     backbone = asked.backbone or (file.stem if file else asked.model)
     return [
         Job(name, recipe)
-        for name in (*DATA_SETS, "cifar10")
+        for name in asked.only or DATA
         for seed in asked.seeds
         for recipe in optimizations(
             published(name, backbone).with_fields(seed=seed, epochs=asked.epochs, **fields),

@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.files import read_json, write_text
 from common.recipe import PAPER, Recipe
 from common.run import Run, all_runs
-from common.study.imagenet import known_top1, read_top1
+from common.study.imagenet import known, read_top1
 from common.study.tables import IMAGENET
 from common.sweep.grid import recipe_hash
 from common.sweep.state import seconds_of
@@ -73,7 +73,9 @@ def collect(runs: Path, imagenet: Path | None = None, every: bool = False) -> tu
     told = imagenet or runs / IMAGENET_TOP1
     given = read_top1(told) if imagenet or told.is_file() else {}
     names = rows["backbone"].unique()
-    rows[IMAGENET] = rows["backbone"].map({name: given[name] if name in given else known_top1(name) for name in names})
+    about = {name: known(name) for name in names}
+    rows[IMAGENET] = rows["backbone"].map({name: given.get(name, about[name].top1) for name in names})
+    rows["parameters"] = rows["backbone"].map({name: about[name].parameters for name in names})
     order = ["dataset", "backbone", "score"]
     return rows.sort_values(order, ascending=[True, True, False], ignore_index=True), dict(left_out)
 

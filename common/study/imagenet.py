@@ -1,11 +1,13 @@
-"""ImageNet top-1 of a backbone: as the paper prints it, as timm measured it, or as torchvision tells it.
+"""ImageNet top-1 and size of a backbone: as the paper prints it, as timm measured it, or as torchvision tells it.
 
-timm_imagenet.csv holds three columns of results/results-imagenet.csv of timm's repository (Apache-2.0), as of August
-2026: accuracies in percent on ImageNet's validation set, of some models at several sizes.
+timm_imagenet.csv holds four columns of results/results-imagenet.csv of timm's repository (Apache-2.0), as of August
+2026: accuracies in percent on ImageNet's validation set, of some models at several sizes, and millions of parameters.
 """
 
 import csv
+from dataclasses import dataclass
 from functools import cache
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -19,11 +21,19 @@ TABLE = Path(__file__).with_name("timm_imagenet.csv")
 USUAL = 224
 
 
-def known_top1(backbone: str) -> float:
-    """ImageNet top-1 of a backbone with its usual weights, a fraction; NaN where it is not known. The libraries are
-    asked only about names that are in neither table."""
+@dataclass(frozen=True)
+class Known:
+    """`top1` is a fraction; NaN where something is not known."""
+
+    top1: float = nan
+    parameters: float = nan
+
+
+def known(backbone: str) -> Known:
+    """What is known of a backbone with its usual weights. The libraries are asked only about names that are in neither
+    table."""
     if model := find(backbone):
-        return model.published_top1 / 100
+        return Known(model.published_top1 / 100, model.parameters)
     if backbone in measured_by_timm():
         return measured_by_timm()[backbone]
     from common.models.registry import source_of
@@ -31,25 +41,27 @@ def known_top1(backbone: str) -> float:
     try:
         source = source_of(backbone)
     except UserError:
-        return float("nan")
+        return Known()
     if source.torchvision_weights:
         import torchvision
 
-        return torchvision.models.get_weight(source.weights).meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100
-    return measured_by_timm().get(source.weights, float("nan"))
+        about = torchvision.models.get_weight(source.weights).meta
+        return Known(about["_metrics"]["ImageNet-1K"]["acc@1"] / 100, about["num_params"])
+    return measured_by_timm().get(source.weights, Known())
 
 
 @cache
-def measured_by_timm() -> dict[str, float]:
-    """Model → top-1, a fraction: at 224 pixels, or the size nearest above it, or the largest below."""
-    found: dict[str, tuple[tuple[bool, int], float]] = {}
+def measured_by_timm() -> dict[str, Known]:
+    """By model, at 224 pixels, or the size nearest above that, or the largest below."""
+    found: dict[str, tuple[tuple[bool, int], Known]] = {}
     with open(TABLE, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             size = int(row["img_size"])
             order = (size < USUAL, abs(size - USUAL))
             if row["model"] not in found or order < found[row["model"]][0]:
-                found[row["model"]] = (order, float(row["top1"]) / 100)
-    return {model: top1 for model, (_, top1) in found.items()}
+                about = Known(float(row["top1"]) / 100, 1e6 * float(row["param_count"].replace(",", "")))
+                found[row["model"]] = (order, about)
+    return {model: about for model, (_, about) in found.items()}
 
 
 def read_top1(path: Path) -> dict[str, float]:

@@ -192,7 +192,8 @@ def leaderboard(results: Path | None) -> Report:
     from common.study.leaderboard import leaderboard
     from common.study.results import read_rows_of_runs
 
-    board, incomplete = leaderboard(read_rows_of_runs(results) if results else None)
+    own = read_rows_of_runs(results) if results else None
+    board, incomplete = leaderboard(own)
     names = real_world(board.drop(columns=["whose", "average", "low", "high", "recipes", "environment"]))
     rows = board.rename_axis("backbone").reset_index()
     rows.insert(0, "rank", range(1, len(rows) + 1))
@@ -206,6 +207,7 @@ def leaderboard(results: Path | None) -> Report:
             for row in rows.itertuples()
             if row.whose == "own"
         ]
+        notes += not_comparable(own)
     if incomplete:
         notes.append(f"No rank, for they lack a data set: {', '.join(incomplete)}.")
     rows = rows.drop(columns=["recipes", "environment"])
@@ -214,6 +216,17 @@ def leaderboard(results: Path | None) -> Report:
     return Report(
         "Backbones by the average over data sets", rows, notes, dict.fromkeys(("average", "low", "high"), "+.2f")
     )
+
+
+def not_comparable(own: pd.DataFrame) -> list[str]:
+    """A note on results of other data or another protocol than the paper's, as far as the table tells."""
+    from common.study.transfer import COLUMNS, unlike_the_paper
+
+    if not set(COLUMNS) <= set(own):
+        return []
+    first = own[own["dataset"].isin(tables.read("datasets").index)].groupby("dataset").head(1)
+    told = [f"{row['dataset']} ({why})" for _, row in first.iterrows() if (why := unlike_the_paper(row))]
+    return [f"One's own rows cannot be compared with the paper's on {', '.join(told)}."] if told else []
 
 
 def _in(environment: object) -> str:

@@ -72,12 +72,15 @@ def among_own(backbone: str, top1: float, found: Sequence[Standing]) -> list[str
         others = ", ".join(f"{name} {score:.4f} ({imagenet(of)})" for name, score, of in one.own if name != backbone)
         lesser = [score for name, score, of in one.own if name != backbone and of < top1]
         surpassed = sum(one.score - one.half > score for score in lesser)
-        gain = (
-            f" Of {len(lesser)} that are worse on ImageNet it surpasses {surpassed} beyond its error." if lesser else ""
-        )
+        lead = ""
+        if lesser:
+            lead = (
+                f" {len(lesser)} of them are worse on ImageNet, and it surpasses {surpassed} of these beyond its error"
+            )
+            lead += "." if surpassed else ": a lead on ImageNet that does not show here."
         told.append(
             f"{title(one)}, own runs under the same protocol (ImageNet in brackets): {one.own_rank} of {len(one.own)} "
-            f"with {one.score:.4f} ({imagenet(top1)}); {others}.{gain}"
+            f"with {one.score:.4f} ({imagenet(top1)}); {others}.{lead}"
         )
     return told or ["No own runs of other backbones under the same protocol to compare with."]
 

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from common.errors import UserError
 from common.study.figures.families import FAMILIES, family_of
 from common.study.figures.labels import label
 from common.study.scales import Scale, on
 from common.study.tables import IMAGENET, metric_of, titles
-from common.study.trend import band, fit
+from common.study.trend import FEWEST, band, fit
 
 METRICS = {
     "accuracy": "accuracy (%)",
@@ -65,7 +66,10 @@ def draw_points(axes: Axes, points: pd.DataFrame, filled: pd.Series) -> None:
 
 
 def draw_line(axes: Axes, points: pd.DataFrame):
-    """The least-squares line over the points' own range, and its 95% bootstrap band."""
+    """The least-squares line over the points' own range, and its 95% bootstrap band. Raises UserError where there are
+    too few."""
+    if len(points) < FEWEST:
+        raise UserError(f"{len(points)} models with both numbers, a line needs {FEWEST}; lower --above or add results")
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     line = fit(x, y)
     at = np.linspace(x.min(), x.max(), 60)
