@@ -80,7 +80,7 @@ def tell(question: Question, study, name: str, folder: Path, raw: Source, option
     counts = ", ".join(f"{states.get(state, 0)} {state}" for state in ("complete", "pruned", "fail"))
     print(f"{raw.prefix}{question.competition.metric} of {len(result.trials)} trials of study {name} ({counts})")
     print(as_text(result, list(question.space)))
-    for field, share in importances(study).itertuples(index=False):
+    for field, share in importances(study).itertuples(index=False) if len(question.space) > 1 else ():
         print(f"importance of {field.replace('_', ' ')}: {share:.2f}")
     said = f"{raw.prefix}{sentence(question, result)}"
     print(said)

@@ -225,7 +225,7 @@ def test_a_run_that_another_process_works_on_is_waited_for(tmp_path, monkeypatch
 
 def test_a_study_is_not_continued_with_another_question(tmp_path):
     tune(question(), tmp_path, 1, Instant(tmp_path))
-    with pytest.raises(UserError, match="study 'study' has another recipe; choose another --study"):
+    with pytest.raises(UserError, match="study 'study' differs in recipe from what is asked; choose another --study"):
         tune(question(recipe=HEAVY.with_fields(epochs=8)), tmp_path, 1, Instant(tmp_path))
 
 

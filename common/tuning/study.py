@@ -1,5 +1,6 @@
 """A study: what is asked of it, where it is kept, and that it is opened again only for the same question."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from common.competition import Competition
 from common.errors import UserError
 from common.files import content_hash
 from common.recipe import Recipe
+from common.run import identity
 from common.tuning.locks import DatabaseLocks, FileLocks, Locks
 from common.tuning.space import Point, Range, Space
 
@@ -64,19 +66,20 @@ class Question:
         return [recipe.with_fields(seed=recipe.seed + i) for i in range(self.seeds)]
 
     def described(self) -> dict[str, Any]:
-        """As plain values; a study is opened again for the same ones."""
-        space = {
-            name: vars(choice) if isinstance(choice, Range) else list(choice) for name, choice in self.space.items()
-        }
-        return {
+        """As plain values; a study is opened again for the same ones. Paths are not among them: files count by their
+        content, for they may lie elsewhere on another machine."""
+        space = {name: vars(choice) if isinstance(choice, Range) else choice for name, choice in self.space.items()}
+        described = {
             "competition": self.competition.name,
             "data": self.source,
-            "recipe": {name: list(v) if isinstance(v, tuple) else v for name, v in self.recipe.to_dict().items()},
+            "recipe": self.recipe.identity(),
+            "weights": identity(self.competition.name, self.recipe, self.source),
             "space": space,
             "sampler": self.sampler,
             "pruner": self.pruner,
             "seeds": self.seeds,
         }
+        return json.loads(json.dumps(described))
 
     @property
     def name(self) -> str:
@@ -134,8 +137,9 @@ def opened(question: Question, name: str, folder: Path, url: str) -> "Iterator[t
             kept = study.user_attrs.get("question")
             if kept is None:
                 study.set_user_attr("question", asked)
-            elif other := [what for what in asked if kept.get(what) != asked[what]]:
-                raise UserError(f"study '{name}' has another {' and another '.join(other)}; choose another --study")
+            elif kept != asked:
+                other = next(what for what in asked if kept.get(what) != asked[what])
+                raise UserError(f"study '{name}' differs in {other} from what is asked; choose another --study")
         yield study, locks
     finally:
         locks.close()
