@@ -4,10 +4,13 @@ Images without exactly three channels get everything but the colours.
 """
 
 import os
+from collections.abc import Callable, Iterator
 from random import Random
 
 import cv2
 import numpy as np
+
+from common.augment.drawn import Step, brightness, linear, saturation, step
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for a newer version when imported
 import albumentations as A
@@ -25,11 +28,32 @@ class Albumented:
         self.everything = A.Compose(geometry + colour + occlusion)
 
     def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
-        pipeline = self.everything if image.shape[2] == 3 else self.colourless
+        return np.ascontiguousarray(self.pipeline(image.shape[2], seed)(image=image)["image"])
+
+    def draw(self, size: int, channels: int, seed: int) -> tuple[list[list[Step]], None]:
+        """What a call would do to a square image: the draws that albumentations would make, in its order."""
+        pipeline = self.pipeline(channels, seed)
+        pipeline.py_random.random()  # Compose draws whether it runs, at a probability of 1 too
+        shape = {"shape": (size, size, channels)}
+        return [[part for chosen in drawn(pipeline.transforms) for part in STEPS[type(chosen)](chosen, shape)]], None
+
+    def pipeline(self, channels: int, seed: int) -> A.Compose:
+        pipeline = self.everything if channels == 3 else self.colourless
         # Compose.set_random_seed would start every transform from the same number, and then all of those with p = 0.5
         # are applied together or not at all. One shared stream keeps them independent.
         pipeline.set_random_state(np.random.default_rng((seed, STREAM)), Random(seed ^ STREAM))
-        return np.ascontiguousarray(pipeline(image=image)["image"])
+        return pipeline
+
+
+def drawn(transforms: list) -> Iterator[A.BasicTransform]:
+    """Those that will be applied. They share one stream: each must draw what it needs before the next one comes."""
+    for transform in transforms:
+        if isinstance(transform, A.OneOf):
+            if transform.py_random.random() < transform.p:
+                among = len(transform.transforms)
+                yield transform.transforms[transform.random_generator.choice(among, p=transform.transforms_ps)]
+        elif transform.should_apply():
+            yield transform
 
 
 def paper_aptos(strength: float, surround: int = 0) -> Albumented:
@@ -91,3 +115,106 @@ def heavy(strength: float) -> Albumented:
     ]
     occlusion = [A.CoarseDropout(num_holes_range=(1, 1), hole_height_range=hole, hole_width_range=hole, p=0.7)]
     return Albumented(geometry, colour, occlusion)
+
+
+COARSE = 4
+"""Pixels between two points of a displacement field that travels to the device: it is smooth (`sigma`)."""
+
+
+def affine_step(transform: A.Affine, shape: dict) -> list[Step]:
+    matrix = transform.get_params_dependent_on_data(shape, {})["matrix"]
+    return [step("affine", np.linalg.inv(matrix)[:2])]
+
+
+def rotation_step(transform: A.Rotate, shape: dict) -> list[Step]:
+    matrix = transform.get_params_dependent_on_data(shape, {})["matrix"]
+    return [step("affine-filled", np.linalg.inv(matrix)[:2], transform.fill)]
+
+
+def grid_step(transform: A.GridDistortion, shape: dict) -> list[Step]:
+    maps = transform.get_params_dependent_on_data(shape, {})
+    return [step("grid", maps["map_x"][0], maps["map_y"][:, 0])]  # a column moves as a whole, and so does a row
+
+
+def elastic_step(transform: A.ElasticTransform, shape: dict) -> list[Step]:
+    """The displacement field at points that are COARSE pixels apart. It is drawn in full, for the draws that follow."""
+    maps = transform.get_params_dependent_on_data(shape, {})
+    size = shape["shape"][0]
+    points = np.linspace(0, size - 1, size // COARSE + 1, dtype=np.float32)
+    at_x, at_y = np.meshgrid(points, points)
+    coarse = [cv2.remap(maps[name], at_x, at_y, cv2.INTER_LINEAR) for name in ("map_x", "map_y")]
+    return [step("elastic", coarse[0] - at_x, coarse[1] - at_y)]
+
+
+def jitter_steps(transform: A.ColorJitter, shape: dict) -> list[Step]:
+    factors = transform.get_params()
+    steps = [
+        brightness(factors["brightness"]),
+        step("contrast", factors["contrast"], 0),
+        saturation(factors["saturation"], offset=0.5),
+        step("hsv", 180 * factors["hue"], 0, 0),
+    ]
+    return [steps[i] for i in factors["order"]]
+
+
+def tone_step(transform: A.RandomBrightnessContrast, shape: dict) -> list[Step]:
+    tone = transform.get_params_dependent_on_data(shape, {"image": np.zeros(1, np.uint8)})
+    return [step("linear", linear(tone["alpha"] * np.eye(3), tone["beta"]))]
+
+
+def hsv_step(transform: A.HueSaturationValue, shape: dict) -> list[Step]:
+    shift = transform.get_params()
+    return [step("hsv", shift["hue_shift"], int(shift["sat_shift"]), int(shift["val_shift"]))]
+
+
+def clahe_step(transform: A.CLAHE, shape: dict) -> list[Step]:
+    return [step("clahe", transform.get_params()["clip_limit"])]
+
+
+def motion_step(transform: A.MotionBlur, shape: dict) -> list[Step]:
+    return [convolution(transform.get_params()["kernel"])]
+
+
+def gaussian_step(transform: A.GaussianBlur, shape: dict) -> list[Step]:
+    kernel = transform.get_params_dependent_on_data(shape, {})["kernel"]
+    return [convolution(np.outer(kernel, kernel))]
+
+
+def convolution(kernel: np.ndarray) -> Step:
+    """A kernel of 3 × 3 or 5 × 5 as one of 5 × 5."""
+    return step("convolve", np.pad(kernel, (5 - len(kernel)) // 2))
+
+
+def median_step(transform: A.MedianBlur, shape: dict) -> list[Step]:
+    return [step(f"median-{transform.get_params()['kernel']}")]
+
+
+def noise_step(transform: A.GaussNoise, shape: dict) -> list[Step]:
+    """The noise itself is another on the device: one that it can make from the same seed in no time."""
+    sigma, mean = (transform.py_random.uniform(*bounds) for bounds in (transform.std_range, transform.mean_range))
+    return [step("noise", 255 * mean, 255 * sigma, transform.random_generator.integers(0, 2**16))]
+
+
+def hole_step(transform: A.CoarseDropout, shape: dict) -> list[Step]:
+    return [step("hole", hole) for hole in transform.get_params_dependent_on_data(shape, {})["holes"]]
+
+
+STEPS: dict[type, Callable[[A.BasicTransform, dict], list[Step]]] = {
+    A.Affine: affine_step,
+    A.Rotate: rotation_step,
+    A.OpticalDistortion: lambda transform, shape: [
+        step("optical", transform.py_random.uniform(*transform.distort_limit))
+    ],
+    A.GridDistortion: grid_step,
+    A.ElasticTransform: elastic_step,
+    A.ColorJitter: jitter_steps,
+    A.RandomBrightnessContrast: tone_step,
+    A.HueSaturationValue: hsv_step,
+    A.CLAHE: clahe_step,
+    A.MotionBlur: motion_step,
+    A.GaussianBlur: gaussian_step,
+    A.MedianBlur: median_step,
+    A.GaussNoise: noise_step,
+    A.CoarseDropout: hole_step,
+}
+"""What each transform draws, as steps. OpenCV's maps and noise, which take longer than the draws, are left out."""

@@ -5,7 +5,6 @@ Images are uint8 (H, W, C) with any number of channels; results are contiguous u
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from typing import Literal
 
@@ -104,28 +103,48 @@ def cut(image: np.ndarray, rows: Lattice, columns: Lattice) -> np.ndarray:
     return part
 
 
-def crop_and_flip(image: np.ndarray, seed: int, size: int, flips: Flips) -> np.ndarray:
+@dataclass(frozen=True)
+class Crop:
+    """A box, and whether it is mirrored left to right (`across`) and upside down (`down`)."""
+
+    box: Box
+    across: bool = False
+    down: bool = False
+
+
+@dataclass(frozen=True)
+class RandomCrop:
     """A random resized crop, mirrored with probability 1/2 along each axis that `flips` allows."""
-    random = Random(seed)
-    square = view(image, random_box(*image.shape[:2], random), size)
-    across = flips != "none" and random.random() < 0.5
-    down = flips == "both" and random.random() < 0.5
-    if across or down:
-        direction = -1 if across and down else int(across)  # OpenCV: 1 mirrors left and right, 0 up and down, -1 both
-        return cv2.flip(square, direction).reshape(square.shape)
-    return np.ascontiguousarray(square)
+
+    size: int
+    flips: Flips
+
+    def draw(self, height: int, width: int, seed: int) -> Crop:
+        """What is seen of an image of `height` × `width`."""
+        random = Random(seed)
+        box = random_box(height, width, random)
+        across = self.flips != "none" and random.random() < 0.5
+        return Crop(box, across, self.flips == "both" and random.random() < 0.5)
+
+    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
+        crop = self.draw(*image.shape[:2], seed)
+        square = view(image, crop.box, self.size)
+        if crop.across or crop.down:
+            direction = -1 if crop.across and crop.down else int(crop.across)  # OpenCV: 1 left and right, -1 both
+            return cv2.flip(square, direction).reshape(square.shape)
+        return np.ascontiguousarray(square)
 
 
-def centre(image: np.ndarray, seed: int, size: int) -> np.ndarray:
-    """Short side to `size`, then the central square. Cropping first gives the same pixels for less work."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    return np.ascontiguousarray(view(image, Box((height - side) / 2, (width - side) / 2, side, side), size))
+@dataclass(frozen=True)
+class CentreCrop:
+    """Short side to `size`, then the central square, whatever the seed. Cropping first gives the same pixels for less
+    work."""
 
+    size: int
 
-def evaluation_transform(size: int):
-    """The paper's evaluation view (Appendix D): `(image uint8 (H, W, C), seed) → uint8 (size, size, C)`.
+    def draw(self, height: int, width: int, seed: int) -> Crop:
+        side = min(height, width)
+        return Crop(Box((height - side) / 2, (width - side) / 2, side, side))
 
-    The seed is ignored, so that a feed calls every transform alike.
-    """
-    return partial(centre, size=size)
+    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
+        return np.ascontiguousarray(view(image, self.draw(*image.shape[:2], seed).box, self.size))

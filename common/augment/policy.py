@@ -1,17 +1,62 @@
 """The policy: a name, a strength, and the mirror images that mean the same."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from common.augment.crop import Flips, crop_and_flip, evaluation_transform
+from common.augment.crop import CentreCrop, Crop, Flips, RandomCrop
+from common.augment.drawn import Drawn, Step
 from common.errors import UserError, closest
 
 NAMES = ("none", "base", "paper-aptos", "heavy", "randaugment", "augmix")
 
-Transform = Callable[[np.ndarray, int], np.ndarray]
+
+class Cropping(Protocol):
+    """Which part of an image is seen, as a square."""
+
+    size: int
+
+    def draw(self, height: int, width: int, seed: int) -> Crop: ...
+
+    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray: ...
+
+
+class Variation(Protocol):
+    """What becomes of the square: `(uint8 (size, size, C), seed) → uint8 (size, size, C)`, and the same in numbers, as
+    the chains and the shares of `Drawn`."""
+
+    def draw(self, size: int, channels: int, seed: int) -> tuple[list[list[Step]], np.ndarray | None]: ...
+
+    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Transform:
+    """`(image uint8 (H, W, C), seed ≥ 0) → uint8 (size, size, C)`: a crop, and what a policy makes of it. The crop
+    depends on the seed alone, so that two strengths of a policy can be compared image by image."""
+
+    crop: Cropping
+    vary: Variation | None = None
+
+    @property
+    def size(self) -> int:
+        return self.crop.size
+
+    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
+        square = self.crop(image, seed)
+        return self.vary(square, seed) if self.vary else square
+
+    def draw(self, height: int, width: int, channels: int, seed: int) -> Drawn:
+        """What a call would do to an image of this shape, for the device path to do (`common.augment.device`)."""
+        chains, shares = self.vary.draw(self.size, channels, seed) if self.vary else ([[]], None)
+        return Drawn(self.crop.draw(height, width, seed), chains, shares)
+
+
+def evaluation_transform(size: int) -> Transform:
+    """The paper's evaluation view (Appendix D): short side to `size`, central square. The seed is ignored, so that a
+    feed calls every transform alike."""
+    return Transform(CentreCrop(size))
 
 
 @dataclass(frozen=True)
@@ -44,22 +89,15 @@ class Policy:
         return self.name not in ("none", "base")
 
     def transform(self, size: int) -> Transform:
-        """`(image uint8 (H, W, C), seed ≥ 0) → uint8 (size, size, C)`, picklable, the same bytes for the same image
-        and seed whatever was called before."""
+        """Picklable, and the same bytes for the same image and seed whatever was called before."""
         if self.name == "none":
             return evaluation_transform(size)
-        crop = partial(crop_and_flip, size=size, flips=self.flips)
-        if not self.graded or self.strength == 0:
-            return crop
-        return partial(crop_then_vary, crop=crop, vary=variation(self.name, self.strength, self.surround))
+        crop = RandomCrop(size, self.flips)
+        varies = self.graded and self.strength > 0
+        return Transform(crop, variation(self.name, self.strength, self.surround) if varies else None)
 
 
-def crop_then_vary(image: np.ndarray, seed: int, crop: Transform, vary: Transform) -> np.ndarray:
-    """The crop depends on the seed alone, so that two strengths of a policy can be compared image by image."""
-    return vary(crop(image, seed), seed)
-
-
-def variation(name: str, strength: float, surround: int) -> Transform:
+def variation(name: str, strength: float, surround: int) -> Variation:
     """What a graded policy does after crop and flips. The libraries are imported here, for `base` needs neither."""
     if name in ("paper-aptos", "heavy"):
         from common.augment.albumented import heavy, paper_aptos
@@ -67,4 +105,4 @@ def variation(name: str, strength: float, surround: int) -> Transform:
         return heavy(strength) if name == "heavy" else paper_aptos(strength, surround)
     from common.augment.automatic import AugMix, RandAugment
 
-    return (AugMix(strength) if name == "augmix" else RandAugment(strength)).on_array
+    return AugMix(strength) if name == "augmix" else RandAugment(strength)
