@@ -66,6 +66,15 @@ class Cache:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def shapes(self) -> np.ndarray:
+        """int64 (n, 2): height and width of each image."""
+        return self._shape
+
+    def raw(self) -> tuple[mmap.mmap, np.ndarray] | None:
+        """Memory that holds all images, uint8 rows, and where in it each begins, int64 (n,); None: they are JPEGs."""
+        return (self._map, self._begin) if self.format == "raw" else None
+
     def __getitem__(self, i: int) -> np.ndarray:
         begin, end = self._begin[i], self._end[i]
         self._release_pages(int(end - begin))
@@ -114,6 +123,7 @@ class Concatenation:
         self._ends = np.cumsum([len(cache) for cache in self.caches])
         self.ids = [id for cache in self.caches for id in cache.ids]
         self.skipped = [item for cache in self.caches for item in cache.skipped]
+        self.channels = self.caches[0].channels
         self.fingerprint = hashlib.sha256("".join(cache.fingerprint for cache in self.caches).encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -124,6 +134,13 @@ class Concatenation:
             raise IndexError(i)
         which = int(np.searchsorted(self._ends, i, side="right"))
         return self.caches[which][i - (self._ends[which - 1] if which else 0)]
+
+    @property
+    def shapes(self) -> np.ndarray:
+        return np.concatenate([cache.shapes for cache in self.caches])
+
+    def raw(self) -> None:
+        """There is no one memory that holds all images."""
 
     def verify(self) -> None:
         for cache in self.caches:

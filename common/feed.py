@@ -1,4 +1,5 @@
-"""Cache → batches on the device: uint8, augmented in worker processes, the same whatever their number.
+"""Cache → batches on the device: uint8, augmented in worker processes, the same whatever their number. What augments on
+the device is `common.feed_device`, with the same order and the same draws.
 
 Order and augmentation are functions of (seed, epoch, row) alone. So a run with eight workers equals one with none, and
 a run that was killed in the middle of an epoch goes on with exactly the batches that were left.
@@ -12,6 +13,7 @@ import math
 import mmap
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,10 +98,7 @@ class Feed:
         if self._loader is None:
             self._start()
         self._keys.plan = plan
-        for (rows, _), slot in zip(plan, self._slots_made(), strict=True):
-            images = self._on_device(self._slots[slot, : len(rows)])
-            self._keys.free.append(slot)
-            yield images.permute(0, 3, 1, 2), self._on_device(torch.from_numpy(rows))
+        yield from self._batches(plan)
 
     def rows_of(self, epoch: int) -> list[np.ndarray]:
         """The rows of an epoch's batches, without the images: int64 (B,) each."""
@@ -130,13 +129,24 @@ class Feed:
         batches = [slice(i + first, i + self.batch_size, every) for i in starts]
         return [(order[batch], seeds[batch]) for batch in batches]
 
-    def _start(self) -> None:
-        slots = AHEAD * self.workers + 1  # those in the making, and the one that is copied out
+    def _batches(self, plan: Plan) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """What `epoch` yields, from what the workers make of the plan."""
+        for (rows, _), slot in zip(plan, self._made(), strict=True):
+            images = self._on_device(self._slots[slot, : len(rows)])
+            self._keys.free.append(slot)
+            yield images.permute(0, 3, 1, 2), self._on_device(torch.from_numpy(rows))
+
+    def _dataset(self, slots: int) -> Dataset:
+        """What the workers run for each of `Keys`."""
         channels = self.cache[int(self.rows[0])].shape[2]
         self._slots = shared_memory((slots, self.batch_size, self.size, self.size, channels))
+        return Batches(self.cache, self.transform, self._slots.numpy())
+
+    def _start(self) -> None:
+        slots = AHEAD * self.workers + 1  # those in the making, and the one that is copied out
         self._keys = Keys(slots)
         self._loader = DataLoader(
-            Batches(self.cache, self.transform, self._slots.numpy()),
+            self._dataset(slots),
             batch_size=None,
             sampler=self._keys,
             num_workers=self.workers,
@@ -147,7 +157,7 @@ class Feed:
             generator=torch.Generator(),  # else every epoch would draw from the global one
         )
 
-    def _slots_made(self) -> Iterator[int]:
+    def _made(self) -> Iterator[Any]:
         try:
             yield from self._loader
         except RuntimeError as error:

@@ -16,6 +16,11 @@ class Options:
     """Do it again although it was done before."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Fuse the network's operations by torch.compile, a minute before the first step; 'auto' does so on a GPU."""
+    feed: Literal["auto", "workers", "device"] = "auto"
+    """Where images are augmented; 'auto': by a GPU itself, beside a CPU in worker processes. The draws are the same,
+    the images the same to within rounding; a run goes on as it began."""
     workers: int = -1
     """Processes that feed the device; -1: one a core up to 16 beside a GPU, one beside a CPU."""
     cache: Path = Path("cache")
@@ -45,6 +50,20 @@ class Options:
             return torch.device("cpu")
         local = os.environ.get("LOCAL_RANK")  # of this process, where torchrun started several
         return torch.device("cuda") if local is None else torch.device("cuda", int(local))
+
+    def compiled(self) -> bool:
+        return self.compile == "on" or (self.compile == "auto" and self.torch_device().type == "cuda")
+
+    def feed_kind(self) -> str:
+        """'workers' or 'device'."""
+        return self.feed if self.feed != "auto" else "device" if self.torch_device().type == "cuda" else "workers"
+
+    def feed_type(self):
+        """The class of feed, `common.feed.Feed` or one like it."""
+        from common.feed import Feed
+        from common.feed_device import DeviceFeed
+
+        return DeviceFeed if self.feed_kind() == "device" else Feed
 
     def feed_workers(self) -> int:
         if self.workers >= 0:

@@ -89,7 +89,7 @@ def metadata_of(
 
 def evaluation_feed(cache, rows: np.ndarray, recipe: Recipe, options: Options) -> Feed:
     """Images in order, resized and centre-cropped, each once."""
-    return Feed(
+    return options.feed_type()(
         cache,
         rows,
         recipe.input_size,

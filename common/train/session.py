@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from common.data import Data, prepared
 from common.decide import fit_rule
 from common.duplicates import AT_MOST, duplicates, hashes
 from common.embed import embed_rows
+from common.errors import UserError
 from common.feed import Feed
 from common.files import write_atomically, write_json, write_text
 from common.labels import label_array, rarest_class
@@ -56,7 +58,7 @@ class Session:
     """One run at work."""
 
     def __init__(self, competition: Competition, recipe: Recipe, data: Data, options: Options, run: Run) -> None:
-        self.competition, self.recipe, self.options, self.run = competition, recipe, options, run
+        self.competition, self.recipe, self.options, self.run = competition, recipe, as_begun(run, options), run
         self.raw_data = data
         self.device, self.classes = options.torch_device(), len(competition.classes)
         self.cache, skipped = prepared(competition, data.table, recipe, options)
@@ -284,12 +286,28 @@ class Session:
         write_json(self.run.folder / "metrics.json", metrics)
 
 
+def as_begun(run: Run, options: Options) -> Options:
+    """The options with the feed that the run began with, which the run keeps: half a run on images that were rounded
+    otherwise would be no run that can be repeated.
+
+    Raises:
+        UserError: another feed is asked for by name.
+    """
+    before_there_were_two = "workers" if any(run.folder.glob("fold-*/last.state")) else None
+    begun = run.about.get("feed", before_there_were_two)
+    if begun and options.feed not in ("auto", begun):
+        raise UserError(f"feed: run {run.id} began with --feed {begun}; go on with it, or leave --feed out")
+    kept = begun or options.feed_kind()
+    run.update(feed=kept)
+    return replace(options, feed=kept)
+
+
 def training_feed(
     cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, options: Options, share: tuple[int, int]
 ) -> Feed:
     """The rows of a cache as the recipe trains on them: shuffled, varied, rare classes as often as it says."""
     size = recipe.input_size
-    return Feed(
+    return options.feed_type()(
         cache,
         rows,
         size,
