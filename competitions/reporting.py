@@ -14,7 +14,7 @@ from common.run import Run, all_runs, find_run
 from competitions import load, names
 from competitions.arguments import parse
 from competitions.sources import DATA, Source, in_folder, sample_folder, source
-from competitions.standing import UNKNOWN, grouped, in_words, mark_of, relations
+from competitions.standing import UNKNOWN, for_scale, grouped, in_words, mark_of, relations, standing_on_kaggle
 
 if TYPE_CHECKING:
     from common.kaggle.ledger import LedgerRow
@@ -169,11 +169,14 @@ def leaderboard(competition: Competition, rows: "Sequence[LedgerRow]") -> "Leade
         for row in latest.values()
     ]
     compared = [] if mark == UNKNOWN else [row for row in latest.values() if row.cv_score is not None]
+    standing = (
+        standing_on_kaggle(competition, rows, None, "") if where == "kaggle" else for_scale(competition, rows, mark)
+    )
     said = in_words(
         {
             "leaderboard": where,
             "mark": mark,
-            "standing": [],
+            "standing": standing,
             "relations": relations(compared) if compared else {},
             "picture": None,
         }

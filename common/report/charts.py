@@ -39,10 +39,10 @@ class Frame:
     log: bool
     width: int
     height: int
-    left: int = 54
-    right: int = 12
+    left: int = 66
+    right: int = 14
     top: int = 10
-    bottom: int = 44
+    bottom: int = 48
 
     def across(self, value: float) -> float:
         low, high, at = (math.log10(v) if self.log else v for v in (*self.x, value))

@@ -68,12 +68,14 @@ def write_competition_page(known: Known) -> tuple[Path, bool]:
 
     def make() -> None:
         table = runs_table(known)
+        ranks = {run.id: rank for rank, run in enumerate(known.scored)}
         write_page(
             path,
             "competition.html",
             stamp,
             competition=known.competition,
             runs=table,
+            choices=sorted(table, key=lambda row: ranks.get(row["run"], len(ranks))),
             recipes={run.id: run.recipe.to_dict() for run in known.runs},
             scores={run.id: [run.metrics["score"], *run.metrics["interval"]] for run in known.scored},
             pairs=pairs(known.competition, known.scored, path.with_name(f"{name}-pairs.json")),
