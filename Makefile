@@ -4,16 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 COMPETITIONS := $(patsubst competitions/%/__init__.py,%,$(wildcard competitions/*/__init__.py))
-VERBS := download prepare show-augment embed probe train predict blend ensemble ablate tune suspects submit kernel runs ledger
+VERBS := download prepare show-augment embed probe train predict blend ensemble ablate tune suspects submit kernel runs ledger report
 STUDY_OPTIONS = $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)")
+LAUNCH = $(if $(GPUS),common.launch $(GPUS))
 FORWARD = $(if $(DATA),--data "$(DATA)") $(STUDY_OPTIONS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice dashboard new-competition requirements bench-feed bench-train bench-weights models study study-status study-tables study-figures transfer study-small
+.PHONY: help setup demo test test-slow lint format practice dashboard new-competition report test-pages requirements bench-feed bench-train bench-weights models study study-status study-tables study-figures transfer study-small
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo '  make <name>-<verb> [DATA=folder|sample] [ARGS="--field value …"]'
+	@echo '  make <name>-<verb> [DATA=folder|sample] [GPUS=2] [ARGS="--field value …"]'
 	@echo '       names: $(COMPETITIONS)'
 	@echo '       verbs: $(VERBS)'
 
@@ -36,7 +37,10 @@ test: setup lint  ## install, lint, and run the quick tests
 	@$(PY) -m pytest -q -m "not slow"
 
 test-slow: setup  ## run the slow tests
-	@$(PY) -m pytest -q -m slow
+	@$(PY) -m pytest -q -m slow --ignore tests/pages
+
+test-pages: setup  ## the pages of `report` in a real browser, which it installs where it may
+	@$(PY) -m tests.pages
 
 lint: setup  ## ruff: lint and format check
 	@$(VENV)/bin/ruff check -q .
@@ -51,6 +55,9 @@ practice: setup  ## serve the practice leaderboard on PORT (7777)
 
 dashboard: setup  ## optuna-dashboard on the studies: STUDY=name or journal file, or STORAGE=postgresql://…
 	@$(PY) -m competitions dashboard $(STUDY_OPTIONS) $(ARGS)
+
+report: setup  ## pages to look at: every competition, its best run, the study; open runs/report/index.html
+	@$(PY) -m competitions report $(ARGS)
 
 new-competition: setup  ## a competition of your own: its folder from NAME=, filled in from DATA=folder
 	@$(PY) -m competitions new-competition "$(NAME)" $(FORWARD)
@@ -91,6 +98,6 @@ requirements: setup  ## compile requirements.in to requirements.txt with hashes
 define competition_target
 .PHONY: $(1)-$(2)
 $(1)-$(2): setup
-	@$$(PY) -m competitions $(1) $(2) $$(FORWARD)
+	@$$(PY) -m $$(LAUNCH) competitions $(1) $(2) $$(FORWARD)
 endef
 $(foreach name,$(COMPETITIONS),$(foreach verb,$(VERBS),$(eval $(call competition_target,$(name),$(verb)))))

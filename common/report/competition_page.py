@@ -147,9 +147,9 @@ def beside_cv(board: Leaderboard) -> Markup | None:
 
 def ablation(file: Path) -> dict[str, Any]:
     """A table that `ablate` wrote, and what each intervention brings as a picture."""
-    table = pd.read_csv(file, keep_default_na=False, na_values=["nan"], dtype={"without": str, "runs": str})
-    rest = table.iloc[1:].astype({"brings": float, "low": float, "high": float})
-    rows = list(rest[["without", "brings", "low", "high"]].itertuples(index=False, name=None))
+    table = pd.read_csv(file, dtype={"without": str, "beyond_noise": str, "runs": str})
+    table = table.fillna({"without": "", "beyond_noise": ""})
+    rows = list(table.iloc[1:][["without", "brings", "low", "high"]].itertuples(index=False, name=None))
     run = str(table["runs"].iloc[0]).split()[0]
     title = f"What each intervention of run {run} brings, with 95% intervals"
     return {"name": run, "chart": intervals(title, "score with it, minus without", rows), "table": table}
