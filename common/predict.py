@@ -1,5 +1,7 @@
 """Predictions: folds × checkpoints × test-time views, averaged as probabilities."""
 
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +23,7 @@ from common.models.weights import read_weights
 from common.options import Options
 from common.outputs import activate, all_outputs_of
 from common.precision import autocast
-from common.progress import Progress
+from common.progress import Progress, clock
 from common.recipe import Recipe
 from common.run import Run
 from common.views import View, views
@@ -190,7 +192,13 @@ def predict_test(
     weights, devices = run.weights(), devices_of(options)
     with evaluation_feed(cache, np.arange(len(test)), recipe, options) as feed:
         files, metadata = [file for _, file in weights], metadata_of(competition, recipe, test, devices[0])
+        start = time.monotonic()
         outputs = predict_members(competition, recipe, files, feed, devices, f"predict {run.id}", metadata)
+        seconds = time.monotonic() - start
+    pace = f"{1000 * seconds / max(len(test), 1):.1f} s per 1,000 images"
+    print(
+        f"predict {run.id}: {len(test):,} images by {len(files)} networks in {clock(seconds)}, {pace}", file=sys.stderr
+    )
     parts = [to_table(test["id"], part, member=member, fold=weights[member][0]) for member, part in enumerate(outputs)]
     table = pd.concat(parts, ignore_index=True)
     run.update(**{part: None})  # a kill between the two must not leave old predictions under a new name

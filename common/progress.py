@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def clock(seconds: float) -> str:
@@ -40,6 +42,19 @@ class Progress:
             left = clock((self.total - self.count) / max(self.rate, 1e-9))
             count = f"{self.count:,}/{self.total:,} {self.unit}"
             print(f"{self.what}: {count}, {self.rate:,.0f}/s, {left} left {note}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def apart(self, note: str) -> Iterator[None]:
+        """Around a wait that comes once, is shown, and says nothing of the rate."""
+        began = time.monotonic()
+        if self.bar is not None:
+            self.bar.set_postfix_str(note)
+        else:
+            print(f"{self.what}: {note}", file=sys.stderr, flush=True)
+        yield
+        self.start += time.monotonic() - began
+        if self.bar is not None:
+            self.bar.start_t += time.monotonic() - began
 
     @property
     def seconds(self) -> float:

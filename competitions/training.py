@@ -50,11 +50,12 @@ def choose_run(
                 "out --run, or name the data that it was trained on"
             )
         return run
-    if not asked:
-        runs = [run for run in all_runs(options.runs, competition.name) if run.finished]
-        scored = [
-            run for run in runs if run.about.get("source") == raw.fingerprint and run.metrics["score"] is not None
-        ]
-        if scored:
-            return max(scored, key=lambda run: (run.metrics["n"], run.metrics["score"]))
-    return train_recipe(competition, recipe, raw, options, test)
+    best = None if asked else best_run(raw, options)
+    return best or train_recipe(competition, recipe, raw, options, test)
+
+
+def best_run(raw: Source, options: Options) -> Run | None:
+    """The best finished run on this data, of those that hold out the most images; None where there is none."""
+    runs = [run for run in all_runs(options.runs, raw.competition.name) if run.finished]
+    scored = [run for run in runs if run.about.get("source") == raw.fingerprint and run.metrics["score"] is not None]
+    return max(scored, key=lambda run: (run.metrics["n"], run.metrics["score"]), default=None)

@@ -15,6 +15,7 @@ from common.recipe import Recipe
 from common.run import all_runs, find_run
 from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
 from competitions.blending import blend as blend
+from competitions.estimating import print_estimate
 from competitions.reporting import report as report
 from competitions.sources import PRACTICE, Source, practice_competitions, source
 from competitions.standing import ledger as ledger
@@ -58,13 +59,25 @@ def train(competition: Competition, words: list[str]) -> None:
     train_recipe(competition, recipe, source(competition, options), options)
 
 
+@dataclass(frozen=True)
+class PredictArguments(Arguments):
+    estimate: bool = False
+    """Measure on a few batches how long it would take, and do not do it."""
+    images: int = 0
+    """How many images to estimate for; 0: those of the test set."""
+
+
 def predict(competition: Competition, words: list[str]) -> None:
     from common.ensemble import predict_run
     from common.parts import score_parts
 
     run_id, words = take(words, "--run")
-    recipe, options, asked = parse_recipe(competition, "predict", words)
+    arguments, asked = parse_arguments(competition, "predict", words, PredictArguments)
+    recipe, options = arguments.recipe, arguments.options
     raw = source(competition, options)
+    if arguments.estimate:
+        print_estimate(competition, recipe, asked, run_id, raw, options, arguments.images)
+        return
     test = raw.test()
     run = choose_run(competition, run_id, asked, recipe, raw, options, test)
     table = predict_run(competition, run, test, options)

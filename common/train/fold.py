@@ -8,6 +8,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -137,7 +138,8 @@ class Fold:
         images_seen = 0
         note = f"epoch {self.epoch + 1}/{self.recipe.epochs}{self.latest_score()}"
         for images, rows in self.train_feed.epoch(self.epoch, first_step=self.step):
-            self.train_step(images, rows)
+            with progress.apart("compiling the network") if self.gradients.to_compile else nullcontext():
+                self.train_step(images, rows)
             count = self.train_feed.images_in(self.step)
             self.step += 1
             images_seen += count

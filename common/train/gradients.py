@@ -17,6 +17,7 @@ from common.errors import UserError
 from common.models.build import Network
 from common.precision import autocast
 from common.train import ranks
+from common.train.compiled import Compiled
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Mix = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -30,12 +31,13 @@ class Execution:
 
     - `micro_batch`: images at a time, over all processes; 0: the whole batch.
     - `smaller`: told the new number when memory ran out.
-    - `compiled`: whether torch.compile fuses the network and its loss.
+    - `compiled`: whether torch.compile fuses the network and its loss; `not_compiled` is told why it could not.
     """
 
     micro_batch: int = 0
     smaller: Callable[[int], None] = lambda images: None
     compiled: bool = False
+    not_compiled: Callable[[str], None] = lambda reason: None
 
 
 class LossOf(nn.Module):
@@ -60,11 +62,15 @@ class Gradients:
     def __init__(self, network: Network, loss: Loss, mix: Mix | None, device: torch.device, how: Execution) -> None:
         self.network, self.mix, self.device, self.how = network, mix, device, how
         self.micro_batch = how.micro_batch
-        self.loss = ranks.shared(LossOf(network, loss))
-        if how.compiled:
-            self.loss = torch.compile(self.loss)
+        self.shared = ranks.shared(LossOf(network, loss))
+        self.loss = Compiled(self.shared, how.not_compiled) if how.compiled else self.shared
         self.statistics = list(network.buffers())
         self.kept = [buffer.clone() for buffer in self.statistics]
+
+    @property
+    def to_compile(self) -> bool:
+        """Whether the next batch waits for the compiler."""
+        return isinstance(self.loss, Compiled) and self.loss.cold
 
     def __call__(
         self, seed: int, images: torch.Tensor, targets: torch.Tensor, beside: torch.Tensor | None, whole: int
@@ -115,7 +121,7 @@ class Gradients:
         count = min(math.ceil(whole / (self.micro_batch or whole)), whole // ranks.world())
         ends = [n * part // count for part in range(count + 1)]
         for number, (start, end) in enumerate(pairwise(ends), start=1):
-            sync = nullcontext() if number == count else ranks.not_yet(self.loss)
+            sync = nullcontext() if number == count else ranks.not_yet(self.shared)
             yield slice(start, end), (end - start) / whole, sync
 
     def halve(self, whole: int) -> None:

@@ -111,7 +111,7 @@ def shared(module: nn.Module) -> nn.Module:
 
 def not_yet(module: nn.Module) -> AbstractContextManager:
     """In this context a `shared` module keeps its gradients to itself: more are to be added."""
-    return getattr(module, "_orig_mod", module).no_sync() if world() > 1 else nullcontext()
+    return module.no_sync() if world() > 1 else nullcontext()
 
 
 def with_common_statistics(network: nn.Module, device: torch.device) -> nn.Module:

@@ -235,7 +235,8 @@ class Session:
 
     def execution(self) -> Execution:
         """How this machine computes a step. Where its memory ran out once, the run has kept how much it holds."""
-        return Execution(self.run.about.get("micro_batch", self.recipe.micro_batch), self.take_smaller_parts)
+        micro_batch = self.run.about.get("micro_batch", self.recipe.micro_batch)
+        return Execution(micro_batch, self.take_smaller_parts, self.options.compiled(), say_not_compiled)
 
     def take_smaller_parts(self, images: int) -> None:
         Run(self.run.folder).update(micro_batch=images)
@@ -329,6 +330,10 @@ def balancing(labels: np.ndarray, exponent: float) -> np.ndarray:
     oversampling of the Human Protein Atlas."""
     of_row = rarest_class(labels) if labels.ndim == 2 else labels
     return np.bincount(of_row)[of_row] ** -float(exponent)
+
+
+def say_not_compiled(reason: str) -> None:
+    say(f"training goes on without torch.compile, which could not: {reason}")
 
 
 def say(line: str) -> None:
