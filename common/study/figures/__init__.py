@@ -5,8 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("agg")
 import pandas as pd
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -30,6 +28,7 @@ def draw_all(folder: Path, results: Path | None, above: float) -> None:
     """
     from common.study.figures.interactive import write_page
 
+    matplotlib.use("agg")  # files are all that comes of it; a notebook that draws one figure keeps its own way
     table = read_scores(results) if results else tables.scores()
     counts = table["parameters"] if results and "parameters" in table else counted()
     for name, draw in figures(table, counts, above, own=results is not None).items():
