@@ -73,7 +73,7 @@ def transfer(words: list[str]) -> None:
         raise UserError("transfer: it does each run once, on real data; leave out --again, and sample data")
     check_data(options.data)
     backbone = name_of(jobs[0].recipe)
-    plan = make_plan(f"transfer-{backbone}", jobs, (), lambda job: found(job, options))
+    plan = make_plan(f"transfer-{backbone}", jobs, lambda job: found(job, options))
     engine = local_engine(options, asked.jobs)
     try:
         measured = rates(plan.tasks, engine, options.runs, options.cache, options.device)

@@ -7,7 +7,6 @@ the paper's protocol), the fields that a grid searches, and `mark`.
 """
 
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +29,7 @@ SEARCHED = ("optimizer", "schedule", "learning_rate", "weight_decay", "epochs")
 FREE = {*SEARCHED, "step_epochs", "decay_over_learning_rate", "backbone", "weights", "seed"}
 OF_DATA_SET = {"color_order", "flips", "decision"}
 """The paper has these too, but other ones for each data set."""
-SIZES, EPOCHS = (224, 256), {"melanoma": 10}
+SIZES, PUBLISHED = (224, 256), {"melanoma": {"epochs": 10}, "hpa": {"loss": "bce"}}
 NOT_MARKED = "trained before runs told whose data they have"
 FILES = (".safetensors", ".pth", ".pt")
 
@@ -151,12 +150,9 @@ def name_of(recipe: Recipe) -> str:
 def deviations(competition: str, recipe: Recipe) -> str:
     """`epochs=10 input_size=96`: the fields that are not the paper's, but for what its grid searches and what differs
     between its data sets. Its sizes are 224 and 256."""
-    epochs = EPOCHS.get(competition, PAPER.epochs)
-    differing = [
-        f"{field.name}={getattr(recipe, field.name)}"
-        for field in fields(recipe)
-        if field.name not in FREE | OF_DATA_SET
-        and getattr(recipe, field.name) != getattr(PAPER, field.name)
-        and not (field.name == "input_size" and recipe.input_size in SIZES)
-    ]
-    return " ".join(([f"epochs={recipe.epochs}"] if recipe.epochs != epochs else []) + differing)
+    paper = {**PAPER.to_dict(), **PUBLISHED.get(competition, {})}
+    if recipe.input_size in SIZES:
+        paper["input_size"] = recipe.input_size
+    compared = [name for name in paper if name not in FREE | OF_DATA_SET]
+    own = recipe.to_dict()
+    return " ".join(f"{name}={own[name]}" for name in ("epochs", *compared) if own[name] != paper[name])

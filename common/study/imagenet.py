@@ -30,8 +30,11 @@ class Known:
 
 
 def known(backbone: str) -> Known:
-    """What is known of a backbone with its usual weights. The libraries are asked only about names that are in neither
-    table."""
+    """What is known of a backbone with its usual weights, or of `backbone:file` with others. The libraries are asked
+    about names alone that are in neither table."""
+    backbone, _, weights = backbone.partition(":")
+    if weights:
+        return Known(parameters=known(backbone).parameters)
     if model := find(backbone):
         return Known(model.published_top1 / 100, model.parameters)
     if backbone in measured_by_timm():
@@ -59,7 +62,7 @@ def measured_by_timm() -> dict[str, Known]:
             size = int(row["img_size"])
             order = (size < USUAL, abs(size - USUAL))
             if row["model"] not in found or order < found[row["model"]][0]:
-                about = Known(float(row["top1"]) / 100, 1e6 * float(row["param_count"].replace(",", "")))
+                about = Known(float(row["top1"]) / 100, 1e6 * float(row["param_count"]))
                 found[row["model"]] = (order, about)
     return {model: about for model, (_, about) in found.items()}
 

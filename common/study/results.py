@@ -58,8 +58,10 @@ def read_rows_of_runs(path: Path) -> pd.DataFrame:
     if rows.empty:
         raise UserError(f"{path} has a header and no rows; add results")
     rows = rows.assign(**{column: float("nan") for column in OPTIONAL_NUMBERS if column not in rows})
-    for column in ("score", *OPTIONAL_NUMBERS):
-        rows[column] = _numbers(rows[column], path, 0, None if column == "parameters" else 1)
+    for column in ("score", "low", "high"):  # kappa begins at -1
+        rows[column] = _numbers(rows[column], path, -1, 1)
+    rows[IMAGENET] = _numbers(rows[IMAGENET], path, 0, 1)
+    rows["parameters"] = _numbers(rows["parameters"], path, 0, None)
     if rows["score"].isna().any():
         raise UserError(f"{path}: 'score' is blank in line {listing(rows.index[rows['score'].isna()] + 2)}")
     repeated = rows.duplicated(["dataset", "backbone", "metric", "recipe", "seed"])
