@@ -1,9 +1,11 @@
 """Writing so that a reader, or the next start after a kill, sees the old file or the new one and never half of one."""
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,34 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        if error.errno is None:  # not the system's: of a connection that `write` reads from
+            raise
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(lock: Path, waiting: str) -> Iterator[None]:
+    """One process at a time within the block; another prints `waiting`, and waits. The empty file stays.
+
+    Raises:
+        UserError: the file cannot be made.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = open(lock, "w")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"cannot write {lock}: {error.strerror}; choose a folder that can be written") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(waiting, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

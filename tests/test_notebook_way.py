@@ -1,12 +1,16 @@
 """A notebook submission: dataset, notebook, its run, that version submitted, each once however often it is asked."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from common.errors import UserError
 from common.files import content_hash, write_text
+from common.kaggle import kernel, reasons
 from common.kaggle.client import practice_client
 from common.kaggle.dataset import ensure_dataset
 from common.kaggle.kernel import await_kernel, fetch_output, push_once
@@ -173,3 +177,30 @@ def test_a_version_that_is_not_the_latest_any_more_is_not_submitted(client, ledg
     monkeypatch.setattr(NotebookRun, "_push", push_and_be_overtaken)
     row = submit(way, practice.competition, client, ledger, run_id="run1")
     assert (row.state, "is not the latest any more, 2 is" in row.error) == ("failed", True)
+
+
+@pytest.mark.parametrize("first", ["broken", "a page"])
+def test_an_output_that_does_not_come_whole_is_fetched_again(first, tmp_path, monkeypatch):
+    body = b"id,label\n000,1\n"
+
+    class Files(BaseHTTPRequestHandler):
+        asked = 0
+
+        def do_GET(self):
+            Files.asked += 1
+            whole = Files.asked > 1
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html" if first == "a page" and not whole else "text/csv")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body if whole or first == "a page" else body[:5])
+
+    monkeypatch.setattr(reasons, "FIRST_PAUSE", 0.01)
+    with HTTPServer(("127.0.0.1", 0), Files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/submission.csv"
+        listed = SimpleNamespace(file_name="submission.csv", url=address)
+        monkeypatch.setattr(kernel, "_outputs", lambda api, ref: [listed])
+        found = fetch_output("a/b", tmp_path, practice_client(address))
+        server.shutdown()
+    assert (found[0].read_bytes(), Files.asked, len(list(tmp_path.iterdir()))) == (body, 2, 1)

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 import venv
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,7 +112,23 @@ def test_a_package_is_found_ready_and_a_damaged_one_made_anew(tmp_path, monkeypa
     (package.folder / "runs.zip").unlink()
     pack_run(APTOS, run, tmp_path / "packages")
     assert {path.name for path in package.folder.iterdir()} == FILES | {package.mark}
-    assert [path.name for path in package.folder.parent.iterdir()] == [package.slug]
+    assert [path.name for path in package.folder.parent.glob("[!.]*")] == [package.slug]
+    assert list(package.folder.parent.glob("*.tmp")) == []
+
+
+def test_processes_that_pack_the_same_at_once_pack_it_once(tmp_path, monkeypatch):
+    run, packages, written = finished_run(tmp_path / "runs"), tmp_path / "packages", []
+    write_package = package_module.write_package
+
+    def slowly(*arguments):
+        written.append(arguments)
+        time.sleep(0.3)
+        write_package(*arguments)
+
+    monkeypatch.setattr(package_module, "write_package", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: pack_run(APTOS, run, packages), range(2))
+    assert (one, len(written)) == (other, 1)
 
 
 def test_a_blend_brings_the_runs_that_it_is_made_of(tmp_path):

@@ -27,10 +27,18 @@ SLUG = "tiny-challenge"
 SECRET = "KGAT_0123456789abcdef"
 
 
-def submit(csv: Path, competition, client: Client, ledger: Ledger, sample: Path | None = None, **options):
+def submit(
+    csv: Path,
+    competition,
+    client: Client,
+    ledger: Ledger,
+    sample: Path | None = None,
+    patience: float = CsvFile.patience,
+    **options,
+):
     """A CSV file that its own sample submission allows."""
     sample = sample or sample_submission(ledger.path.parent / "sample.csv")
-    return submitting.submit(CsvFile(csv, competition, sample), competition, client, ledger, **options)
+    return submitting.submit(CsvFile(csv, competition, sample, patience), competition, client, ledger, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +180,15 @@ def test_a_submission_that_is_not_known_yet_is_pending(client, ledger, state, cs
     late.start()
     assert submit(csv, competition(), client, ledger, run_id="run1").state == "scored"
     late.join()
+
+
+def test_what_is_on_its_way_is_not_sent_again_even_when_asked_and_what_was_lost_is(client, ledger, state, csv):
+    row = submit(csv, competition(), client, ledger, run_id="run1")
+    ledger.update(row, state="submitted", public_score=None)
+    assert submit(csv, competition(), client, ledger, run_id="run1", again=True).ref == row.ref
+    ledger.update(row, state="submitted", ref=99)
+    assert submit(csv, competition(), client, ledger, run_id="run1", again=True).ref not in (row.ref, 99)
+    assert len(Store(state).submissions(SLUG)) == 2
 
 
 def ledger_of_the_server(state: Path, statement: str) -> None:

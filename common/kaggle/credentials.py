@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from common.errors import UserError
@@ -40,10 +41,15 @@ def check_token() -> None:
 
 
 def warn_of_readers() -> None:
-    """One line on standard error for each file with credentials that other users can read."""
+    """One line on standard error for each file with credentials that other users can read, once a process."""
     for file in _files():
         if file.is_file() and file.stat().st_mode & 0o044:
-            print(f"warning: others can read {file}: run `chmod 600 {shlex.quote(str(file))}`", file=sys.stderr)
+            _warn_of(file)
+
+
+@cache
+def _warn_of(file: Path) -> None:
+    print(f"warning: others can read {file}: run `chmod 600 {shlex.quote(str(file))}`", file=sys.stderr)
 
 
 def redact(text: str, *secrets: str | None) -> str:

@@ -29,6 +29,7 @@ class CsvFile:
     file: Path
     competition: Competition
     sample: Path
+    patience: float = 1800.0
     tokens: dict[int, str] = field(default_factory=dict, compare=False)
     """Of this process's uploads, by the number of their row: in memory alone, for they are good for one submission."""
 

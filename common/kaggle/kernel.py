@@ -133,6 +133,8 @@ def fetch_output(ref: str, folder: Path, client: Client, prefix: str = "") -> li
 def _download(url: str, path: Path) -> None:
     with requests.get(url, stream=True) as response:
         response.raise_for_status()
+        if "html" in response.headers.get("Content-Type", "") and path.suffix != ".html":
+            raise requests.ConnectionError(f"a web page came in place of {path.name}")
 
         def save(temporary: Path) -> None:
             with open(temporary, "wb") as file:

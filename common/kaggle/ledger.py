@@ -3,15 +3,13 @@
 built → validated → uploaded → submitted → scored | failed; a command that is killed goes on from the state it left.
 """
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from common.errors import UserError
+from common.files import alone
 from common.kaggle.database import Database
 from common.kaggle.standing import Standing
 
@@ -126,22 +124,10 @@ class Ledger:
             rows = connection.execute(f"SELECT * FROM submissions WHERE {condition} ORDER BY id", values)
             return [LedgerRow(**row) for row in rows]
 
-    @contextmanager
-    def sending(self, what: str) -> Iterator[None]:
+    def sending(self, what: str, leaderboard: str) -> AbstractContextManager[None]:
         """One process at a time sends `what`, a plain name: two that start together must not both find nothing sent."""
-        path = self.path.parent / ".locks" / what
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = open(path, "w")  # noqa: SIM115
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}; choose a folder that can be written") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print("another process is submitting the same: waiting for it", flush=True)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        path = self.path.parent / ".locks" / f"{what}-{leaderboard}"
+        return alone(path, f"{leaderboard}: another process is at the same: waiting for it")
 
 
 def table(rows: list[LedgerRow]) -> str:

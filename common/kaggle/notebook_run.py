@@ -10,7 +10,7 @@ from common.errors import UserError
 from common.files import sha256_of_file
 from common.kaggle.client import Client, slug_of
 from common.kaggle.dataset import ensure_dataset
-from common.kaggle.kernel import KernelFailed, await_kernel, fetch_output, push_once
+from common.kaggle.kernel import PATIENCE, KernelFailed, await_kernel, fetch_output, push_once
 from common.kaggle.ledger import Ledger, LedgerRow
 from common.kaggle.package import Package
 from common.submission import validate
@@ -30,6 +30,8 @@ class NotebookRun:
     competition: Competition
     sample: Path
     again: bool = False
+    patience: float = PATIENCE
+    """Its score comes when the whole notebook has run once more, on the hidden test images."""
 
     @cached_property
     def sha256(self) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 
 from common.competition import Competition
 from common.errors import UserError, listing
-from common.files import content_hash, read_json, sha256_of_file, write_json, write_text
+from common.files import alone, content_hash, read_json, sha256_of_file, write_json, write_text
 from common.kaggle.wheels import versions, wheels
 from common.models.folder import checked_file, chosen_file
 from common.recipe import Recipe
@@ -36,7 +36,7 @@ LARGEST = 20 * 1000**3
 KEPT = ("competition", "recipe", "data", "source", "blend", "started", "finished", "skipped")
 """What a packed run.json says: not which test sets were predicted here since, so that the same run stays the same."""
 PROJECT = Path(__file__).resolve().parents[2]
-STAYS_HERE = ("common/kaggle/practice/", "common/study/", "common/sweep/", "common/tuning/")
+STAYS_HERE = ("common/kaggle/practice/", "common/report/", "common/study/", "common/sweep/")
 """Rooms that neither prediction nor training enters: a change there makes no new version of a dataset."""
 
 Files = Mapping[str, Path | bytes]
@@ -147,8 +147,9 @@ def packed(competition: Competition, name: str, about: dict[str, Any], files: Fi
     manifest = {**about, "wheels": versions(), "files": {path: digest_of(files[path]) for path in sorted(files)}}
     mark = hashlib.sha256(as_json(manifest)).hexdigest()
     package = Package(folder / slug, mark, slug, slug.replace("-", " "))
-    if not is_ready(package, files):
-        write_package(package, {**manifest, "sha256": mark}, files)
+    with alone(folder / f".{slug}.lock", f"another process packs {slug}: waiting for it"):
+        if not is_ready(package, files):  # else it may be on its way up
+            write_package(package, {**manifest, "sha256": mark}, files)
     print(f"package {slug}: {size / 1e6:,.1f} MB in {package.folder}", flush=True)
     return package
 

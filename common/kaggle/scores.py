@@ -22,7 +22,7 @@ def await_score(slug: str, client: Client, ledger: Ledger, row: LedgerRow, patie
     """
     polling = Polling(f"{client.leaderboard}: submission {row.ref} is pending")
     while True:
-        submission = client.call(lambda api: _submission(api, row.ref), slug)
+        submission = client.call(lambda api: submission_of(api, row.ref), slug)
         if submission is not None and submission.status is not SubmissionStatus.PENDING:
             return ledger.update(row, **_outcome(submission))
         if submission is None and polling.waited > min(NOT_FOUND_YET, patience):
@@ -43,7 +43,7 @@ def _outcome(submission: ApiSubmission) -> dict[str, str | float | None]:
     return {"state": "scored", **{name: float(text) if text else None for name, text in scores.items()}}
 
 
-def _submission(api, ref: int) -> ApiSubmission | None:
+def submission_of(api, ref: int) -> ApiSubmission | None:
     """The submission, or None where the leaderboard does not know it yet."""
     request = ApiGetSubmissionRequest()
     request.ref = ref

@@ -13,7 +13,7 @@ from common.errors import UserError
 from common.kaggle.client import Client, slug_of
 from common.kaggle.ledger import Ledger, LedgerRow
 from common.kaggle.quota import wait_for_quota
-from common.kaggle.scores import await_score
+from common.kaggle.scores import await_score, submission_of
 
 if TYPE_CHECKING:
     from kaggle import KaggleApi
@@ -29,6 +29,8 @@ class Way(Protocol):
     """What the ledger names."""
     sha256: str
     """Of what is sent: the same submission has the same."""
+    patience: float
+    """Seconds to wait for the score."""
 
     def validate(self) -> None:
         """Raises UserError where the leaderboard would refuse it."""
@@ -49,16 +51,15 @@ def submit(
     cv_score: float | None = None,
     again: bool = False,
     wait: bool = False,
-    patience: float = 1800.0,
 ) -> LedgerRow:
     """Validate, upload, submit, wait for the score, and write each step down.
 
     The same bytes on the same leaderboard are sent once, whatever became of the answer: a finished submission is
-    returned from the ledger, an unfinished one is taken up where it stopped. `again` sends them once more.
+    returned from the ledger, an unfinished one is taken up where it stopped. `again` sends them once more, unless they
+    are on their way.
 
     Args:
         wait: sleep until the day's submissions are there again, in place of an error.
-        patience: seconds to wait for the score.
 
     Returns:
         The ledger's row in state `scored`, or `failed` with the leaderboard's reason in `error`.
@@ -69,12 +70,13 @@ def submit(
     """
     refuse_what_kaggle_lacks(competition, client)
     slug = slug_of(competition)
-    with ledger.sending(f"{slug}-{client.leaderboard}-{way.sha256[:12]}"):
+    with ledger.sending(f"{slug}-{way.sha256[:12]}", client.leaderboard):
         row = ledger.find(competition.name, client.leaderboard, slug, way.sha256)
         if row is not None and row.finished and not again:
-            print(f"{client.leaderboard}: the same bytes were sent before, so nothing is sent (--again sends them)")
+            before = "the same bytes were sent before" if row.ref else "the same failed before it was submitted"
+            print(f"{client.leaderboard}: {before}, so nothing is sent (--again sends them)")
             return row
-        resend = again and (row is None or row.finished or row.ref is not None)
+        resend = again and (row is None or row.finished or _is_lost(client, slug, row))
         if row is None or resend:
             row = ledger.add(
                 competition=competition.name,
@@ -91,7 +93,7 @@ def submit(
             row = ledger.update(row, state="validated")
         if row.ref is None:
             row = _send(way, slug, client, ledger, row, resend, wait)
-    return row if row.finished else await_score(slug, client, ledger, row, patience)
+    return row if row.finished else await_score(slug, client, ledger, row, way.patience)
 
 
 def mark(sha256: str) -> str:
@@ -149,6 +151,11 @@ def _send(way: Way, slug: str, client: Client, ledger: Ledger, row: LedgerRow, r
         )
     print(f"{client.leaderboard}: {way.file} is submission {ref} to '{slug}'", flush=True)
     return ledger.update(row, state="submitted", ref=ref)
+
+
+def _is_lost(client: Client, slug: str, row: LedgerRow) -> bool:
+    """Whether it was submitted, and the leaderboard does not know it."""
+    return row.ref is not None and client.call(lambda api: submission_of(api, row.ref), slug) is None
 
 
 def _marked(api: "KaggleApi", slug: str, sha256: str) -> list[int]:
