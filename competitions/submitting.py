@@ -97,6 +97,7 @@ def notebook_way(competition: Competition, run: Run, raw: Source, test: pd.DataF
 def kernel(competition: Competition, words: list[str]) -> None:
     """Train a recipe as a notebook on the leaderboard's machines, and bring the run back: a run like any other."""
     from common.files import read_json, write_json
+    from common.kaggle.ledger import Ledger
     from common.kaggle.package import pack_training
     from common.run import find_run
     from common.train import result
@@ -108,11 +109,14 @@ def kernel(competition: Competition, words: list[str]) -> None:
     if board == "practice" and raw is None:
         raise UserError("the practice leaderboard trains on sample data alone: --data sample, or --leaderboard kaggle")
     package = pack_training(competition, recipe, SUBMISSIONS / competition.name / "kernels")
-    brought = package.folder.with_suffix(".run.json")
-    if options.again or not brought.is_file():
-        with leaderboard_client(board, raw) as client:
-            write_json(brought, {"run": train_there(competition, recipe, package, client, options)})
-    run = find_run(options.runs, competition.name, read_json(brought)["run"])
+    brought = package.folder.with_suffix(f".{board}.json")  # the practice leaderboard's run is one on sample data
+    with Ledger().sending(package.slug, board):
+        run_id = read_json(brought)["run"] if brought.is_file() else ""
+        if options.again or not (options.runs / competition.name / run_id / "run.json").is_file():
+            with leaderboard_client(board, raw) as client:
+                run_id = train_there(competition, recipe, package, client, options)
+            write_json(brought, {"run": run_id})
+    run = find_run(options.runs, competition.name, run_id)
     prefix = raw.prefix if raw else ""
     print(f"{prefix}run {run.id}: {result(run)}")
 
@@ -124,7 +128,7 @@ def train_there(
     from common.files import write_text
     from common.kaggle.client import slug_of
     from common.kaggle.dataset import ensure_dataset
-    from common.kaggle.kernel import await_kernel, fetch_output, push_once
+    from common.kaggle.kernel import KernelFailed, await_kernel, fetch_output, push_once
     from common.kaggle.notebook import training_notebook
 
     notebook = package.folder.with_suffix(".notebook") / f"{package.slug}.ipynb"
@@ -133,7 +137,10 @@ def train_there(
     slug = slug_of(competition)
     ref, version = push_once(notebook, package.slug, dataset, slug, client, internet=False, again=options.again)
     print(f"{client.leaderboard}: notebook {ref} version {version} trains", flush=True)
-    await_kernel(ref, version, client)
+    try:
+        await_kernel(ref, version, client)
+    except KernelFailed as error:
+        raise UserError(f"{error}; --again runs it once more") from None
     there = options.runs / competition.name / f".{package.slug}-{version}"
     fetch_output(ref, there, client, prefix="runs/")
     found = [path.parent for path in there.rglob("run.json")]
