@@ -147,6 +147,14 @@ def test_suspects(command, name, recipe):
 
 
 @pytest.mark.parametrize(("name", "recipe"), RECIPES)
+def test_report(command, name, recipe):
+    page = Path(command(name, "report", "--run", run_of(command, name, recipe), "--data", "sample").split()[0])
+    assert '<span class="mark">sample data</span>' in page.read_text()
+    assert ('alt="where the network looked' in page.read_text()) == (load(name).recipes[recipe].loss != "arcface")
+    assert page.stat().st_size < 5e6
+
+
+@pytest.mark.parametrize(("name", "recipe"), RECIPES)
 def test_ablate(command, name, recipe):
     words = (name, "ablate", *tiny(name, recipe), "--seeds", "1")
     try:
