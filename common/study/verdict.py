@@ -74,9 +74,7 @@ def among_own(backbone: str, top1: float, found: Sequence[Standing]) -> list[str
         surpassed = sum(one.score - one.half > score for score in lesser)
         lead = ""
         if lesser:
-            lead = (
-                f" {len(lesser)} of them are worse on ImageNet, and it surpasses {surpassed} of these beyond its error"
-            )
+            lead = f" Worse on ImageNet: {len(lesser)} of them; surpassed beyond the error: {surpassed}"
             lead += "." if surpassed else ": a lead on ImageNet that does not show here."
         told.append(
             f"{title(one)}, own runs under the same protocol (ImageNet in brackets): {one.own_rank} of {len(one.own)} "
