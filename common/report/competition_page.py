@@ -46,9 +46,12 @@ class Known:
 
     @cached_property
     def scored(self) -> list[Run]:
-        """The runs with a score, those that hold out the most first, and of them the best."""
+        """The runs with a score: those on the competition's own data first, then those that hold out the most, then the
+        best."""
         runs = [run for run in self.runs if run.finished and run.metrics["score"] is not None]
-        return sorted(runs, key=lambda run: (-run.metrics["n"], -run.metrics["score"], run.id))
+        return sorted(
+            runs, key=lambda run: (bool(self.marks[run.id]), -run.metrics["n"], -run.metrics["score"], run.id)
+        )
 
     @property
     def folder(self) -> Path:
@@ -80,7 +83,7 @@ def write_competition_page(known: Known) -> tuple[Path, bool]:
             scores={run.id: [run.metrics["score"], *run.metrics["interval"]] for run in known.scored},
             pairs=pairs(known.competition, known.scored, path.with_name(f"{name}-pairs.json")),
             leaderboards=[(board, beside_cv(board)) for board in known.leaderboards],
-            ablations=[ablation(file) for file in sorted(known.folder.glob("ablation-*.csv"))],
+            ablations=[ablation(known, file) for file in sorted(known.folder.glob("ablation-*.csv"))],
             studies=[
                 study(known.competition, file.parent) for file in sorted(known.folder.glob("studies/*/trials.csv"))
             ],
@@ -145,13 +148,14 @@ def beside_cv(board: Leaderboard) -> Markup | None:
     return chart(title, "cross-validation", "leaderboard", drawn, diagonal=True)
 
 
-def ablation(file: Path) -> dict[str, Any]:
+def ablation(known: Known, file: Path) -> dict[str, Any]:
     """A table that `ablate` wrote, and what each intervention brings as a picture."""
     table = pd.read_csv(file, dtype={"without": str, "beyond_noise": str, "runs": str})
     table = table.fillna({"without": "", "beyond_noise": ""})
     rows = list(table.iloc[1:][["without", "brings", "low", "high"]].itertuples(index=False, name=None))
     run = str(table["runs"].iloc[0]).split()[0]
-    title = f"What each intervention of run {run} brings, with 95% intervals"
+    mark = f"{known.marks[run]}: " if known.marks.get(run) else ""
+    title = f"{mark}what each intervention of run {run} brings, with 95% intervals"
     return {"name": run, "chart": intervals(title, "score with it, minus without", rows), "table": table}
 
 
