@@ -6,17 +6,24 @@ import os
 import signal
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from common.augment import Policy, evaluation_transform
-from common.cache import ENTRY, Cache
+from common.cache import ENTRY, Cache, concatenate
 from common.errors import UserError
 from common.feed import Feed, image_seeds
+from common.feed_device import DeviceFeed
 from common.images import read_rgb
+from common.options import Options
+from common.pixels import Resident, Streamed, pixels_of
 from common.prepare import prepare
+from common.recipe import Recipe
+from common.run import open_run
+from common.train.session import as_begun
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -253,3 +260,104 @@ def peak_memory(cache: Cache) -> int:
 def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path):
     few, many = (peak_memory(sparse_cache(tmp_path / str(n), n)) for n in (2_000, 20_000))
     assert many - few < 100e6  # what is mapped between two releases varies; the 18,000 images between are 1.4 GB
+
+
+PHOTOGRAPHS = 24
+
+
+@pytest.fixture(scope="module", params=["raw", "jpeg"])
+def stored(request, tmp_path_factory) -> Cache:
+    """A cache of drawn photographs of different shapes: raw ones are looked up in place, JPEGs are streamed."""
+    folder, random = tmp_path_factory.mktemp(request.param), np.random.default_rng(0)
+    for i in range(PHOTOGRAPHS):
+        coarse = random.integers(0, 256, (7, 9, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, (90 + i, 110 - i), interpolation=cv2.INTER_CUBIC))
+    table = pd.DataFrame(
+        {"id": map(str, range(PHOTOGRAPHS)), "path": [f"{folder}/{i}.png" for i in range(PHOTOGRAPHS)]}
+    )
+    return prepare(table, "drawn", 32, folder, format=request.param, workers=1)
+
+
+def both(cache: Cache, policy: str = "base", **changes) -> tuple[Feed, DeviceFeed]:
+    settings = {"batch_size": 5, "seed": 2, "workers": 0} | changes
+    transform = Policy(policy, 1.0, "both").transform(32)
+    return tuple(kind(cache, np.arange(PHOTOGRAPHS), 32, transform, **settings) for kind in (Feed, DeviceFeed))
+
+
+@pytest.mark.parametrize("policy", ["none", "base", "paper-aptos", "randaugment", "augmix"])
+def test_the_device_feed_gives_the_same_batches_to_within_two_grey_levels(stored, policy):
+    workers, device = both(stored, policy, weights=np.arange(1.0, PHOTOGRAPHS + 1))
+    with workers, device:
+        assert device.steps_per_epoch == workers.steps_per_epoch == 5
+        differences = []
+        for ours, theirs in zip(device.epoch(3), workers.epoch(3), strict=True):
+            assert torch.equal(ours[1], theirs[1])
+            assert ours[0].shape == theirs[0].shape
+            assert ours[0].dtype == torch.uint8
+            assert ours[0].is_contiguous(memory_format=torch.channels_last)
+            differences.append((ours[0].int() - theirs[0].int()).abs().float().mean())
+        assert torch.stack(differences).mean() < 2
+
+
+def test_the_device_feed_gives_the_same_bytes_whatever_the_workers_and_wherever_it_is_entered(stored):
+    with both(stored, "heavy")[1] as alone, both(stored, "heavy", workers=2)[1] as together:
+        expected = batches_of(alone, 1)
+        assert same(batches_of(together, 1), expected)
+        assert same(batches_of(together, 1, first_step=3), expected[3:])
+        next(together.epoch(0))
+        assert same(batches_of(together, 1), expected)
+        assert batches_of(together, 1, first_step=5) == []
+
+
+def test_shares_of_the_device_feed_make_up_its_batches(stored):
+    whole, *shares = (both(stored, "randaugment", share=share)[1] for share in ((0, 1), (0, 2), (1, 2)))
+    with whole, shares[0], shares[1]:
+        for (images, rows), *parts in zip(whole.epoch(0), *(share.epoch(0) for share in shares), strict=True):
+            for first, (some, of_rows) in enumerate(parts):
+                assert torch.equal(rows[first::2], of_rows)
+                assert torch.equal(images[first::2], some)
+
+
+def test_images_lie_on_the_device_once_for_all_feeds_and_are_streamed_where_they_do_not_fit(tmp_path, monkeypatch):
+    cache = sparse_cache(tmp_path / "black", PHOTOGRAPHS)
+    training, validation = pixels_of(cache, torch.device("cpu")), pixels_of(cache, torch.device("cpu"))
+    assert isinstance(training, Resident)
+    assert training is validation
+    monkeypatch.setattr("common.pixels.fits", lambda cache, device: False)
+    another = Cache(cache.folder)
+    with DeviceFeed(another, np.arange(PHOTOGRAPHS), 128, Policy("base").transform(128), 8, seed=0, workers=0) as feed:
+        assert all(not images.any() for images, _ in feed.epoch(0))
+        assert isinstance(feed._pixels, Streamed)
+
+
+def test_several_caches_are_fed_to_the_device_as_one(stored):
+    twice = concatenate([stored, Cache(stored.folder)])
+    rows = np.array([1, PHOTOGRAPHS + 1, 5, PHOTOGRAPHS + 5])
+    with DeviceFeed(twice, rows, 32, evaluation_transform(32), 4, seed=0, workers=0, shuffle=False) as feed:
+        ((images, _),) = feed.epoch(0)
+    assert torch.equal(images[::2], images[1::2])
+    assert not torch.equal(images[0], images[2])
+
+
+def test_an_image_that_cannot_be_read_is_an_error_of_the_device_feed_too(stored, monkeypatch):
+    monkeypatch.setattr("common.pixels.fits", lambda cache, device: False)
+    broken = Cache(stored.folder)
+    monkeypatch.setattr(broken, "_begin", broken._begin - 1)
+    monkeypatch.setattr(broken, "_end", broken._begin)
+    with both(broken)[1] as feed, pytest.raises((ValueError, cv2.error)):
+        batches_of(feed, 0)
+
+
+def test_a_run_goes_on_with_the_feed_it_began_with(tmp_path):
+    run = open_run(tmp_path, "aptos", Recipe(), "data")
+    began = as_begun(run, Options(device="cpu", feed="device"))
+    assert began.feed == run.about["feed"] == "device"
+    assert as_begun(run, Options(device="cpu")).feed_type() is DeviceFeed
+    with pytest.raises(UserError, match="began with --feed device"):
+        as_begun(run, Options(device="cpu", feed="workers"))
+
+
+def test_a_cpu_is_fed_by_workers_unless_told_otherwise(tmp_path):
+    assert Options(device="cpu").feed_type() is Feed
+    run = open_run(tmp_path, "aptos", Recipe(), "data")
+    assert as_begun(run, Options(device="cpu")).feed == "workers"

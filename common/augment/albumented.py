@@ -5,6 +5,7 @@ Images without exactly three channels get everything but the colours.
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from random import Random
 
 import cv2
@@ -137,13 +138,23 @@ def grid_step(transform: A.GridDistortion, shape: dict) -> list[Step]:
 
 
 def elastic_step(transform: A.ElasticTransform, shape: dict) -> list[Step]:
-    """The displacement field at points that are COARSE pixels apart. It is drawn in full, for the draws that follow."""
-    maps = transform.get_params_dependent_on_data(shape, {})
+    """The displacements at points that are COARSE pixels apart; all the noise is drawn, for the draws that follow."""
     size = shape["shape"][0]
-    points = np.linspace(0, size - 1, size // COARSE + 1, dtype=np.float32)
-    at_x, at_y = np.meshgrid(points, points)
-    coarse = [cv2.remap(maps[name], at_x, at_y, cv2.INTER_LINEAR) for name in ("map_x", "map_y")]
-    return [step("elastic", coarse[0] - at_x, coarse[1] - at_y)]
+    noise = transform.random_generator.standard_normal((2 * size, size), dtype=np.float32)  # x above y
+    down, across = smoothing(2 * size, 2, transform.sigma), smoothing(size, 1, transform.sigma)
+    return [step("elastic", transform.alpha / np.abs(noise).max() * (down @ (noise @ across.T)))]
+
+
+@cache
+def smoothing(length: int, lines: int, sigma: float) -> np.ndarray:
+    """(points, length): OpenCV's Gaussian blur of `lines` lines one after the other, seen at the points of each."""
+    each = np.eye(length, dtype=np.float32)
+    blur = cv2.GaussianBlur(each, (1, 0), sigmaX=1, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE)
+    size = length // lines
+    points = np.linspace(0, size - 1, size // COARSE + 1)
+    places = np.concatenate([points + line * size for line in range(lines)]).astype(np.float32)
+    columns = np.arange(length, dtype=np.float32)
+    return cv2.remap(blur, *np.meshgrid(columns, places), cv2.INTER_LINEAR)
 
 
 def jitter_steps(transform: A.ColorJitter, shape: dict) -> list[Step]:

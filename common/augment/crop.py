@@ -92,6 +92,12 @@ class Lattice:
         return cls(first, math.ceil(first + (skip + size) * step) + 1, skip, 1 / step)
 
 
+def shown(box: Box, size: int) -> Box:
+    """The box that `view` shows of a cached image in place of `box`, which begins where `Lattice` says."""
+    rows, columns = Lattice.of(box.top, box.height, size), Lattice.of(box.left, box.width, size)
+    return Box(rows.first + rows.skip / rows.zoom, columns.first + columns.skip / columns.zoom, box.height, box.width)
+
+
 def cut(image: np.ndarray, rows: Lattice, columns: Lattice) -> np.ndarray:
     """The pixels that both lattices ask for; outside of the image the nearest one stands in."""
     height, width = image.shape[:2]

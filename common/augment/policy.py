@@ -1,11 +1,11 @@
 """The policy: a name, a strength, and the mirror images that mean the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from common.augment.crop import CentreCrop, Crop, Flips, RandomCrop
+from common.augment.crop import CentreCrop, Crop, Flips, RandomCrop, shown
 from common.augment.drawn import Drawn, Step
 from common.errors import UserError, closest
 
@@ -50,7 +50,8 @@ class Transform:
     def draw(self, height: int, width: int, channels: int, seed: int) -> Drawn:
         """What a call would do to an image of this shape, for the device path to do (`common.augment.device`)."""
         chains, shares = self.vary.draw(self.size, channels, seed) if self.vary else ([[]], None)
-        return Drawn(self.crop.draw(height, width, seed), chains, shares)
+        crop = self.crop.draw(height, width, seed)
+        return Drawn(replace(crop, box=shown(crop.box, self.size)), chains, shares)
 
 
 def evaluation_transform(size: int) -> Transform:

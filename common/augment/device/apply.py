@@ -37,10 +37,10 @@ def augment(pictures: Pictures, work: Work, size: int) -> torch.Tensor:
     """
     chains, (first, *rest) = work.chains, work.rounds
     copies = chains if first.geometry else 1  # else the chains of a picture all begin at the same square
-    each = Pictures(pictures.pixels, *(repeated(of_each, copies) for of_each in pictures[1:]))
+    each = Pictures(pictures.pixels, *(of_each.repeat_interleave(copies) for of_each in pictures[1:]))
     places = traced(first.geometry, len(each.begin), size, each.begin.device)
-    squares = sampled(each, in_picture(places, repeated(work.crops, copies), each))
-    squares = repeated(squares, chains // copies)
+    squares = sampled(each, in_picture(places, work.crops.repeat_interleave(copies, dim=0), each))
+    squares = squares.repeat_interleave(chains // copies, dim=0)
     coloured(squares, first.colours)
     for later in rest:
         if later.geometry:
@@ -57,11 +57,6 @@ def coloured(squares: torch.Tensor, stages: list) -> None:
     """Apply stages of groups of colour operations, in place."""
     for group in (group for stage in stages for group in stage):
         squares[group.members] = COLOURS[group.name](squares[group.members], group.values)
-
-
-def repeated(of_each: torch.Tensor, times: int) -> torch.Tensor:
-    """(n, …) → (n * times, …), copies side by side."""
-    return of_each[:, None].expand(-1, times, *of_each.shape[1:]).reshape(-1, *of_each.shape[1:])
 
 
 def mixed(squares: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
