@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from common import terminal
 from common.competition import Competition, Task
 from common.errors import UserError, closest
 from common.paired import compare
@@ -170,4 +171,5 @@ def as_text(ablation: pd.DataFrame) -> str:
         ],
         "beyond noise": ablation["beyond_noise"],
     }
-    return pd.DataFrame(shown).set_axis(["all of them", *("without " + rest["without"])]).to_string()
+    names = ["all of them", *("without " + rest["without"])]
+    return terminal.table(["", *shown], zip(names, *shown.values(), strict=True))

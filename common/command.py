@@ -13,6 +13,7 @@ from typing import TypeVar, get_type_hints
 import tyro
 
 from common.errors import UserError, closest
+from common.terminal import paint
 
 T = TypeVar("T")
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENOTDIR)
@@ -24,7 +25,7 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     try:
         main(arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(paint("error:", "red", sys.stderr), error, file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
@@ -33,7 +34,8 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         if error.errno not in DISK_TROUBLE:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror}{where}; what was done is kept, and the same command continues", file=sys.stderr)
+        told = f"{error.strerror}{where}; what was done is kept, and the same command continues"
+        print(paint("error:", "red", sys.stderr), told, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)

@@ -1,9 +1,12 @@
 """The verbs that tune a recipe: a search over its fields, and the dashboard of its studies."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from common import terminal
 from common.competition import Competition
 from common.errors import UserError, listing
 from common.options import Options
@@ -14,6 +17,9 @@ from common.tuning.space import search_space
 from common.tuning.study import Pruner, Question, Sampler, database_address, opened, reachable, storage_at
 from competitions.arguments import Arguments, parse, parse_arguments
 from competitions.sources import Source, source
+
+if TYPE_CHECKING:
+    from common.tuning.report import Found
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class TuneArguments(Arguments):
     storage: str = ""
     """postgresql://user@host/database, for many machines; empty: a journal file with the runs, for all processes that
     share the disk."""
+    json: bool = False
+    """Print the same as JSON."""
 
 
 def tune(competition: Competition, words: list[str]) -> None:
@@ -53,9 +61,14 @@ def tune(competition: Competition, words: list[str]) -> None:
     with reachable(), opened(question, name, folder, url) as (study, locks):
         work(question, study, locks, asked.trials, train)
         if others := [trial for trial in running(study.get_trials()) if locks.alive(trial.user_attrs["worker"])]:
-            print(f"{raw.prefix}{len(others)} trials still run in other workers; the last of them reports")
+            told = f"{raw.prefix}{len(others)} trials still run in other workers; the last of them reports"
+            print(told, file=sys.stderr if asked.json else sys.stdout)
         else:
-            tell(question, study, name, folder, raw, asked.options, train)
+            result, facts = concluded(question, study, name, folder, raw, asked.options, train)
+            if asked.json:
+                terminal.print_json(facts)
+            else:
+                tell(question, result, facts, raw)
 
 
 def trainer(competition: Competition, raw: Source, options: Options) -> Callable[..., Run]:
@@ -69,22 +82,16 @@ def trainer(competition: Competition, raw: Source, options: Options) -> Callable
     return train
 
 
-def tell(question: Question, study, name: str, folder: Path, raw: Source, options: Options, train) -> None:
-    """Prints what the study found and writes its report and its best recipe."""
-    from common.tuning.report import as_text, default_trial, found, importances, sentence, write_report
+def concluded(
+    question: Question, study, name: str, folder: Path, raw: Source, options: Options, train
+) -> tuple["Found", dict[str, Any]]:
+    """Writes the report of a study and its best recipe; what was found, and what there is to tell of it."""
+    from common.tuning.report import default_trial, found, importances, sentence, write_report
 
     trained(question, default_trial(study), options, train)  # all others are compared with it
     run, recipe = refitted(question, study, options, train)
     result = found(question, study, options.runs)
-    states = result.trials["state"].replace("default", "complete").value_counts()
-    counts = ", ".join(f"{states.get(state, 0)} {state}" for state in ("complete", "pruned", "fail"))
-    print(f"{raw.prefix}{question.competition.metric} of {len(result.trials)} trials of study {name} ({counts})")
-    print(as_text(result, list(question.space)))
-    for field, share in importances(study).itertuples(index=False) if len(question.space) > 1 else ():
-        print(f"importance of {field.replace('_', ' ')}: {share:.2f}")
     said = f"{raw.prefix}{sentence(question, result)}"
-    print(said)
-    print(f"written to {folder}: {listing([file.name for file in write_report(question, study, result, folder)])}")
     origin = {
         "competition": question.competition.name,
         "data": str(raw.raw),
@@ -95,7 +102,30 @@ def tell(question: Question, study, name: str, folder: Path, raw: Source, option
         "at": now(),
     }
     save_recipe(folder / "best.json", recipe, origin)
-    print(f"the best of them, run {run.id}, is a recipe of its own: --recipe {folder / 'best.json'}")
+    shares = importances(study) if len(question.space) > 1 else importances(study).head(0)
+    return result, origin | {
+        "metric": question.competition.metric,
+        "trials": terminal.records(result.trials),
+        "importances": {row["field"]: row["share"] for row in terminal.records(shares)},
+        "folder": folder,
+        "files": [file.name for file in write_report(question, study, result, folder)],
+        "recipe": folder / "best.json",
+    }
+
+
+def tell(question: Question, result: "Found", facts: dict[str, Any], raw: Source) -> None:
+    """Prints what a study found, as `concluded` has it."""
+    from common.tuning.report import as_text
+
+    states = result.trials["state"].replace("default", "complete").value_counts()
+    counts = ", ".join(f"{states.get(state, 0)} {state}" for state in ("complete", "pruned", "fail"))
+    print(f"{raw.prefix}{facts['metric']} of {len(result.trials)} trials of study {facts['study']} ({counts})")
+    print(as_text(result, list(question.space)))
+    for field, share in facts["importances"].items():
+        print(f"importance of {field.replace('_', ' ')}: {share:.2f}")
+    print(facts["found"])
+    print(f"written to {facts['folder']}: {listing(facts['files'])}")
+    print(f"the best of them, run {facts['run']}, is a recipe of its own: --recipe {facts['recipe']}")
 
 
 def refitted(question: Question, study, options: Options, train) -> tuple[Run, Recipe]:

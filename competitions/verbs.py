@@ -3,16 +3,17 @@
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import tyro
 
+from common import terminal
 from common.competition import Competition
 from common.errors import UserError
 from common.options import Options
 from common.recipe import Recipe
-from common.run import all_runs, find_run
+from common.run import Run, all_runs, find_run
 from competitions.arguments import Arguments, parse, parse_arguments, parse_recipe, take
 from competitions.blending import blend as blend
 from competitions.estimating import print_estimate
@@ -92,19 +93,32 @@ def embed(competition: Competition, words: list[str]) -> None:
     print(f"{raw.prefix}features of {recipe.backbone} at {recipe.input_size} px: {_embedded(recipe, raw, options)}")
 
 
+@dataclass(frozen=True)
+class ProbeArguments(Arguments):
+    json: bool = False
+    """Print the same as JSON."""
+
+
 def probe(competition: Competition, words: list[str]) -> None:
     from common.files import write_text
     from common.train.probes import probe_grid
 
-    recipe, options, _ = parse_recipe(competition, "probe", words)
-    raw = source(competition, options)
-    folder = _embedded(recipe, raw, options)
-    table = probe_grid(competition, recipe, pd.read_parquet(folder / "train.parquet"), options)
-    write_text(folder / "probes.csv", table.to_csv(index=False))
+    asked, _ = parse_arguments(competition, "probe", words, ProbeArguments)
+    recipe, options = asked.recipe, asked.options
+    with terminal.aside(asked.json):
+        raw = source(competition, options)
+        folder = _embedded(recipe, raw, options)
+        table = probe_grid(competition, recipe, pd.read_parquet(folder / "train.parquet"), options)
+    path = folder / "probes.csv"
+    write_text(path, table.to_csv(index=False))
+    if asked.json:
+        about = {"competition": competition.name, "mark": raw.mark, "metric": competition.metric}
+        of_what = {"backbone": recipe.backbone, "epochs": recipe.epochs, "file": path}
+        return terminal.print_json({**about, **of_what, "probes": terminal.records(table)})
     print(f"{raw.prefix}{competition.metric} of linear probes on {recipe.backbone}, {recipe.epochs} epochs")
-    print(table.to_string(index=False, float_format="{:.4g}".format))
+    print(terminal.table(list(table), table.map("{:.4g}".format).to_numpy()))
     print("the best of several is the best on these rows: its score flatters a little")
-    print(f"written to {folder / 'probes.csv'}")
+    print(f"written to {path}")
 
 
 def _embedded(recipe: Recipe, raw: Source, options: Options) -> Path:
@@ -149,6 +163,8 @@ class AblateArguments(Arguments):
     """How many seeds, from the recipe's own on."""
     of: tuple[str, ...] = ()
     """Interventions to turn off, one at a time; empty: all that the recipe has on."""
+    json: bool = False
+    """Print the same as JSON."""
 
 
 def ablate(competition: Competition, words: list[str]) -> None:
@@ -157,12 +173,17 @@ def ablate(competition: Competition, words: list[str]) -> None:
     from common.files import write_text
 
     asked, _ = parse_arguments(competition, "ablate", words, AblateArguments)
-    raw = source(competition, asked.options)
-    run_of = partial(train_recipe, competition, raw=raw, options=asked.options)
-    table, left_out = turn_off_one_at_a_time(competition, asked.recipe, asked.seeds, asked.of, run_of)
+    with terminal.aside(asked.json):
+        raw = source(competition, asked.options)
+        run_of = partial(train_recipe, competition, raw=raw, options=asked.options)
+        table, left_out = turn_off_one_at_a_time(competition, asked.recipe, asked.seeds, asked.of, run_of)
     whole = find_run(asked.options.runs, competition.name, table["runs"][0].split()[0])
     path = whole.folder.parent / f"ablation-{whole.id}.csv"
     write_text(path, table.to_csv(index=False))
+    if asked.json:
+        about = {"competition": competition.name, "mark": raw.mark, "metric": competition.metric}
+        of_what = {"n": whole.metrics["n"], "seeds": asked.seeds, "left_out": left_out, "file": path}
+        return terminal.print_json({**about, **of_what, "rows": terminal.records(table)})
     seeds = f"{asked.seeds} seeds" if asked.seeds > 1 else "one seed, whose spread is not in the intervals"
     print(f"{raw.prefix}{competition.metric} on {whole.metrics['n']:,} held-out images, {seeds}")
     print(as_text(table))
@@ -177,6 +198,8 @@ class SuspectsArguments:
     """Id of the finished run that judges the labels."""
     top: int = 50
     """How many of the most suspicious to print."""
+    json: bool = False
+    """Print the same as JSON."""
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
 
 
@@ -185,7 +208,8 @@ def suspects(competition: Competition, words: list[str]) -> None:
     from common.suspects import suspicious_rows
 
     asked = parse(SuspectsArguments, words, f"python -m competitions {competition.name} suspects")
-    raw = source(competition, asked.options)
+    with terminal.aside(asked.json):
+        raw = source(competition, asked.options)
     run = find_run(asked.options.runs, competition.name, asked.run)
     table = suspicious_rows(run, competition, share=1.0).merge(raw.train[["id", "label", "path"]], how="left")
     if table["path"].isna().any():
@@ -193,7 +217,12 @@ def suspects(competition: Competition, words: list[str]) -> None:
     table = table[["id", "path", "label", "predicted", "suspicion"]]
     path = run.folder / "suspects.csv"
     write_text(path, table.to_csv(index=False))
-    print(table.drop(columns="path").head(asked.top).to_string(index=False, float_format="{:.4f}".format))
+    worst = table.head(asked.top)
+    if asked.json:
+        about = {"competition": competition.name, "mark": raw.mark, "run": run.id, "n": len(table), "file": path}
+        return terminal.print_json({**about, "suspects": terminal.records(worst)})
+    shown = worst.drop(columns="path").assign(suspicion=worst["suspicion"].map("{:.4f}".format))
+    print(terminal.table(list(shown), shown.astype(str).to_numpy()))
     print(f"{raw.prefix}all {len(table):,} labels, the most suspicious first, with their files: {path}")
 
 
@@ -203,17 +232,39 @@ def download(competition: Competition, words: list[str]) -> None:
     get(competition, words)
 
 
+@dataclass(frozen=True)
+class RunsArguments:
+    json: bool = False
+    """Print the same as JSON."""
+    options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
+
+
 def runs(competition: Competition, words: list[str]) -> None:
-    options = parse(Options, words, f"python -m competitions {competition.name} runs")
-    rows = []
-    for run in all_runs(options.runs, competition.name):
-        recipe, metrics = run.recipe, run.metrics if run.finished else {"score": None}
-        score = "-" if metrics["score"] is None else f"{metrics['score']:.4f}"
-        interval = "{:.4f}–{:.4f}".format(*metrics["interval"]) if metrics["score"] is not None else "-"
-        state = "finished" if run.finished else "unfinished"
-        rows.append((run.id, score, interval, state, recipe.backbone, recipe.input_size, recipe.augment, recipe.loss))
-    names = ("run", "cv", "95% interval", "state", "backbone", "px", "augment", "loss")
-    print(pd.DataFrame(rows, columns=names).to_string(index=False) if rows else f"no runs of {competition.name} yet")
+    asked = parse(RunsArguments, words, f"python -m competitions {competition.name} runs")
+    found = all_runs(asked.options.runs, competition.name)
+    if asked.json:
+        terminal.print_json({"competition": competition.name, "runs": [_facts(run) for run in found]})
+    elif not found:
+        print(f"no runs of {competition.name} yet")
+    else:
+        names = ("run", "cv", "95% interval", "state", "backbone", "px", "augment", "loss")
+        print(terminal.table(names, map(_in_short, found)))
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What `runs` says of a run: of its metrics, and the fields of its recipe that are not the defaults."""
+    metrics = run.metrics if run.finished else {}
+    recipe = {name: value for name, value in run.recipe.to_dict().items() if value != getattr(Recipe(), name)}
+    of_score = {name: metrics.get(name) for name in ("metric", "score", "interval", "n")}
+    return {"run": run.id, "state": "finished" if run.finished else "unfinished", **of_score, "recipe": recipe}
+
+
+def _in_short(run: Run) -> tuple[str, ...]:
+    facts, recipe = _facts(run), run.recipe
+    known = facts["score"] is not None
+    score, interval = (f"{facts['score']:.4f}", "{:.4f}–{:.4f}".format(*facts["interval"])) if known else ("-", "-")
+    of_recipe = (recipe.backbone, str(recipe.input_size), recipe.augment, recipe.loss)
+    return (run.id, score, interval, facts["state"], *of_recipe)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import tyro
 
 from common import command
 from common.errors import UserError, closest
+from common.terminal import clipped
 
 USAGE = """usage: python -m common.models <verb> …
 
@@ -60,7 +61,7 @@ class CheckOptions:
 def list_(options: ListOptions) -> None:
     from common.models.listing import as_json, as_table
 
-    print(as_json() if options.json else as_table())
+    print(as_json() if options.json else clipped(as_table()))
 
 
 def fetch(options: FetchOptions) -> None:

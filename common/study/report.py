@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from common import terminal
+
 WIDTH = 100
 
 
@@ -20,20 +22,15 @@ class Report:
     """Column → format of its numbers, such as ".1f"; what is not named has three decimals."""
 
     def as_text(self) -> str:
-        """The table in at most 100 columns; a value that repeats the one above in the first column is left out."""
+        """The table, its title and notes in at most 100 columns; a value that repeats the one above in the first column
+        is left out."""
         shown = pd.DataFrame({name: self._cells(name) for name in self.rows})
         first = shown.columns[0]
         shown[first] = shown[first].where(shown[first] != shown[first].shift(), "")
-        texts = [name for name in self.rows if not pd.api.types.is_numeric_dtype(self.rows[name])]
-        wide = {name: max(len(name), *shown[name].map(len)) for name in shown}
-        head = [name.ljust(wide[name]) if name in texts else name.rjust(wide[name]) for name in shown]
-        lines = [
-            [row[name].ljust(wide[name]) if name in texts else row[name].rjust(wide[name]) for name in shown]
-            for _, row in shown.iterrows()
-        ]
-        table = "\n".join("  ".join(line).rstrip() for line in [head, *lines])
-        notes = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in self.notes]
-        return "\n".join([textwrap.fill(self.title, WIDTH), "", table, *([""] if notes else []), *notes])
+        width = min(WIDTH, terminal.columns() or WIDTH)
+        notes = [textwrap.fill(note, width, subsequent_indent="  ") for note in self.notes]
+        table = terminal.table(list(shown), shown.to_numpy())
+        return "\n".join([textwrap.fill(self.title, width), "", table, *([""] if notes else []), *notes])
 
     def as_json(self) -> str:
         """The same, with every digit; what is not known is null."""

@@ -4,20 +4,20 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import command
+from common import command, terminal
 from common.errors import UserError, closest
 
 USAGE = """usage: python -m common.sweep <verb> [--sweep NAME] [--runs runs]
 
 verbs:
-  status   done, running, failed with reason, the best of each data set and backbone, time left
+  status   done, running, failed with reason, the best of each data set and backbone, time left [--json]
   results  one CSV row a finished run, for `python -m common.study` [--to FILE.csv]
 
 Without --sweep: the one that was started last. `make study` starts one."""
 
 
 @dataclass(frozen=True)
-class StatusOptions:
+class SweepOptions:
     sweep: str = ""
     """Name of the sweep, a folder of runs/sweeps; empty: the one that was started last."""
     runs: Path = Path("runs")
@@ -25,16 +25,26 @@ class StatusOptions:
 
 
 @dataclass(frozen=True)
-class ResultsOptions(StatusOptions):
+class StatusOptions(SweepOptions):
+    json: bool = False
+    """Print the same as JSON."""
+
+
+@dataclass(frozen=True)
+class ResultsOptions(SweepOptions):
     to: Path | None = None
     """File to write; without it results.csv in the sweep's folder."""
 
 
 def status(options: StatusOptions) -> None:
     from common.sweep.plan import read_plan
-    from common.sweep.status import status_text
+    from common.sweep.status import status_facts, status_text
 
-    print(status_text(read_plan(options.runs, options.sweep), options.runs))
+    plan = read_plan(options.runs, options.sweep)
+    if options.json:
+        terminal.print_json(status_facts(plan, options.runs))
+    else:
+        print(status_text(plan, options.runs))
 
 
 def results(options: ResultsOptions) -> None:

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from common import terminal
 from common.progress import clock
 from common.sweep.claims import is_claimed
 from common.sweep.halving import rung
@@ -20,26 +22,51 @@ SHOWN = 20
 
 
 def status_text(plan: Plan, runs: Path) -> str:
-    """Counts, time left, the best of each cell and what failed."""
+    """Counts, time left, the best of each cell and what failed, as `status_facts` has them."""
+    about = status_facts(plan, runs)
+    always = ("done", "running", "failed", "to do")
+    counts = [f"{count:,} {what}" for what, count in about["counts"].items() if count or what in always]
+    parts = [f"sweep {plan.name}: {', '.join(counts)}"]
+    if about["seconds_left"] is not None:
+        of_rung = f" of rung {about['rung']} of {plan.rungs + 1}" if plan.rungs else ""
+        workers = f"{plan.workers} worker" + ("s" if plan.workers > 1 else "")
+        parts.append(f"about {clock(about['seconds_left'])} left{of_rung} for {workers}")
+    if about["best"]:
+        parts.append(best_text(about["best"]))
+    failed = [f"failed: {run['dataset']} {run['backbone']} {run['run']}: {run['reason']}" for run in about["failed"]]
+    more = [f"… and {len(failed) - SHOWN:,} more"] if len(failed) > SHOWN else []
+    return "\n".join([*parts, *failed[:SHOWN], *more])
+
+
+def status_facts(plan: Plan, runs: Path) -> dict[str, Any]:
+    """`sweep`, `counts` (see `counted`), `rung` (from 1, of successive halving), `workers`, `seconds_left` (None where
+    there is nothing left or nothing to tell by), `best` (see `best_of_cells`) and `failed` with reasons."""
     states = {task: state_of(task.folder(runs)) for task in plan.tasks}
     number, goals = rung_now(plan, states, runs)
-    counts = counted(plan, states, goals, runs)
-    parts = [f"sweep {plan.name}: {counts}", time_left(plan, states, number, goals, runs)]
-    table = results(plan, runs)
-    if len(table):
-        parts.append(best_text(table))
-    parts.append(failures_text({task: state for task, state in states.items() if state.kind == "failed"}))
-    return "\n".join(filter(None, parts))
+    failed = [
+        {"dataset": task.job.competition, "backbone": task.job.recipe.backbone, "run": task.run, "reason": state.reason}
+        for task, state in states.items()
+        if state.kind == "failed"
+    ]
+    return {
+        "sweep": plan.name,
+        "counts": counted(plan, states, goals, runs),
+        "rung": number + 1,
+        "workers": plan.workers,
+        "seconds_left": seconds_left(plan, states, goals, runs),
+        "best": best_of_cells(results(plan, runs)),
+        "failed": failed,
+    }
 
 
-def counted(plan: Plan, states: dict[Task, State], goals: Goals, runs: Path) -> str:
-    """`12 done, 2 running, 1 failed, 45 to do`. Runs in a cluster's queue count as running; what halving left behind or
-    keeps waiting for others of its rung is told apart."""
+def counted(plan: Plan, states: dict[Task, State], goals: Goals, runs: Path) -> dict[str, int]:
+    """How many runs are done, running, and so on. Runs in a cluster's queue count as running; what halving left behind
+    or keeps waiting for others of its rung is told apart."""
     open_ = {task for task, stop in goals if not states[task].settled(stop)}
     running = {task for task in open_ if is_claimed(task.folder(runs))}
     kinds = Counter(state.kind for state in states.values())
     waiting = len(states) - kinds["done"] - kinds["failed"] - len(open_)
-    counts = {
+    return {
         "done": kinds["done"],
         "running": len(running),
         "failed": kinds["failed"],
@@ -47,26 +74,20 @@ def counted(plan: Plan, states: dict[Task, State], goals: Goals, runs: Path) -> 
         "stopped by halving": waiting,
         "not possible yet": len(plan.blocked),
     }
-    always = ("done", "running", "failed", "to do")
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count or what in always)
 
 
-def time_left(plan: Plan, states: dict[Task, State], number: int, goals: Goals, runs: Path) -> str:
+def seconds_left(plan: Plan, states: dict[Task, State], goals: Goals, runs: Path) -> float | None:
     """By the seconds that each image took in the finished runs of a backbone, in all finished runs where there are none
     of it, or as planned where nothing is finished. Of successive halving: of the rung that is being climbed."""
     left = [(task, stop) for task, stop in goals if not states[task].settled(stop)]
-    if not left:
-        return ""
-    seconds = _seconds_an_image(plan, states, runs)
+    seconds = _seconds_an_image(plan, states, runs) if left else None
     if seconds is None:
-        return ""
+        return None
     total = 0.0
     for task, stop in left:
         epochs = (stop or task.job.epochs) - states[task].epochs
         total += seconds(task) * task.images * epochs / task.job.epochs
-    of_rung = f" of rung {number + 1} of {plan.rungs + 1}" if plan.rungs else ""
-    workers = f"{plan.workers} worker" + ("s" if plan.workers > 1 else "")
-    return f"about {clock(total / plan.workers)} left{of_rung} for {workers}"
+    return total / plan.workers
 
 
 def rung_now(plan: Plan, states: dict[Task, State], runs: Path) -> tuple[int, Goals]:
@@ -99,29 +120,36 @@ def _seconds_an_image(plan: Plan, states: dict[Task, State], runs: Path) -> Call
     return of if len(seen) or plan.rates else None
 
 
-def best_text(table: pd.DataFrame) -> str:
-    """The best run of each data set and backbone, and how many it is the best of."""
+def best_of_cells(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of `common.sweep.results.results`, the best run of each data set and backbone, and how many it is the best of."""
     cells = table.groupby(["dataset", "backbone", "variant"], sort=False)
-    best = cells.head(1).assign(of=cells["run"].transform("count"))
-    shown = pd.DataFrame(
-        {
-            "data set": best["dataset"],
-            "backbone": best["backbone"] + best["variant"].map(lambda variant: f" {variant}" if variant else ""),
-            "score": best["score"].map("{:.4f}".format),
-            "optimizer": best["optimizer"] + "+" + best["schedule"],
-            "rate": best["learning_rate"].map("{:g}".format),
-            "decay": best["weight_decay"].map("{:g}".format),
-            "best of": best["of"],
-            "run": best["run"],
-        }
-    )
-    return shown.to_string(index=False)
-
-
-def failures_text(failed: dict[Task, State]) -> str:
-    lines = [
-        f"failed: {task.job.competition} {task.job.recipe.backbone} {task.run}: {state.reason}"
-        for task, state in failed.items()
+    columns = [
+        "dataset",
+        "backbone",
+        "variant",
+        "score",
+        "optimizer",
+        "schedule",
+        "learning_rate",
+        "weight_decay",
+        "run",
     ]
-    more = [f"… and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
-    return "\n".join(lines[:SHOWN] + more)
+    return terminal.records(cells.head(1)[columns].assign(best_of=cells["run"].transform("count")))
+
+
+def best_text(best: Sequence[dict[str, Any]]) -> str:
+    names = ("data set", "backbone", "score", "optimizer", "rate", "decay", "best of", "run")
+    rows = [
+        (
+            row["dataset"],
+            f"{row['backbone']} {row['variant']}".strip(),
+            f"{row['score']:.4f}",
+            f"{row['optimizer']}+{row['schedule']}",
+            f"{row['learning_rate']:g}",
+            f"{row['weight_decay']:g}",
+            f"{row['best_of']}",
+            row["run"],
+        )
+        for row in best
+    ]
+    return terminal.table(names, rows)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from common import terminal
 from common.files import write_atomically, write_text
 from common.paired import Compared, compare
 from common.run import all_runs
@@ -111,8 +112,9 @@ def as_text(result: Found, fields: Sequence[str]) -> str:
     shown["score"] = written(table, plain, "score")
     shown["gain"] = written(table, signed, "gain")
     shown["95% interval of the gain"] = written(table, signed, "gain_low", "gain_high")
-    shown["reason"] = table["reason"].str.slice(0, 60)
-    return shown.loc[:, (shown != "").any()].to_string(index=False)
+    shown["reason"] = table["reason"]
+    shown = shown.loc[:, (shown != "").any()].astype(str)
+    return terminal.table(list(shown), shown.to_numpy())
 
 
 def written(table: pd.DataFrame, form, *columns: str) -> list[str]:
