@@ -86,7 +86,7 @@ study-figures: setup  ## the paper's figures as PNG, SVG, PDF and an interactive
 transfer: setup  ## fine-tune MODEL (a name of timm, or a file of weights) on what is in data/, and place it among the paper's
 	@$(PY) -m competitions transfer "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-study-small: setup  ## six networks on parts of three data sets, then the study's statistics and figures of them (2 hours)
+study-small: setup  ## six networks on parts of three data sets, then the study's statistics and figures of them (an hour or two)
 	@$(PY) -m benchmarks.study_small $(ARGS)
 
 models: setup  ## the zoo: every backbone of the paper with its weights
