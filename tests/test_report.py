@@ -185,6 +185,7 @@ def test_a_page_that_would_come_out_the_same_is_not_made_again(small):
     asked = (APTOS, run, APTOS.read_train(raw), "", Options(device="cpu"))
     assert write_run_page(*asked)[1]
     assert not write_run_page(*asked)[1]
+    assert not write_run_page(APTOS, run, None, "", Options(device="cpu"))[1], "its pictures are kept"
     write_text(run.folder / "suspects.csv", "id\n")
     assert write_run_page(*asked)[1]
 

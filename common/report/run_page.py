@@ -21,7 +21,7 @@ from common.report.asked import differing, nearest
 from common.report.calibration import BINS, calibration
 from common.report.charts import Series, chart
 from common.report.classes import confusion, mistakes, per_class
-from common.report.page import made_of, once, write_page
+from common.report.page import made_of, once, up_to_date, write_page
 from common.run import Run
 
 PAGE = "report.html"
@@ -42,7 +42,9 @@ def write_run_page(
     """
     path = run.folder / PAGE
     files = [file for file in contents(run) if file.suffix in (".json", ".csv", ".parquet")]
-    stamp = made_of(competition.title, mark, images is not None, files=files)
+    stamp, whole = (made_of(competition.title, mark, pictures, files=files) for pictures in (images is not None, True))
+    if up_to_date(path, whole):  # also where the images are not here any more: their pictures are in the page
+        return path, False
 
     def make() -> None:
         values = {**basics(competition, run, mark), **training(competition, run)}
