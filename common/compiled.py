@@ -1,20 +1,19 @@
-"""torch.compile where it works, and the network as it is where it does not."""
+"""torch.compile where it works, and what it compiles as it is where it does not."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
 
 class Compiled:
-    """A module behind torch.compile. The first call takes a minute.
+    """A module or a function behind torch.compile. The first call takes a minute.
 
-    A network that cannot be compiled, or a machine without a compiler, is told once to `give_up(reason)`, and the
-    module computes as it is from there on: the result is the same to within rounding.
+    What cannot be compiled, or a machine without a compiler, is told once to `give_up(reason)`, and the module computes
+    as it is from there on: the result is the same to within rounding.
     """
 
-    def __init__(self, module: nn.Module, give_up: Callable[[str], None]) -> None:
+    def __init__(self, module: Callable[..., torch.Tensor], give_up: Callable[[str], None]) -> None:
         self.call, self.module, self.give_up = torch.compile(module), module, give_up
         self.cold = True
 

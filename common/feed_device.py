@@ -4,13 +4,15 @@ Order and draws are those of `Feed`, so that the batches are the same to within 
 batch is made on a stream of its own while the network is busy with the one before, and nothing waits for the device.
 """
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from common.augment.device import Work, augment, work_of
+from common.augment.device import Work, augment, look, work_of
+from common.compiled import Compiled
 from common.feed import Feed, Plan
 from common.pixels import Resident, Streamed, pixels_of
 
@@ -19,11 +21,14 @@ class DeviceFeed(Feed):
     """Batches of the images `rows` of a cache that was prepared for `size`; see `Feed`.
 
     Its `transform` has the method `draw` of `common.augment.Transform`, and its images stay in the memory of the device
-    where they fit.
+    where they fit. `compiled`: the lookup of pixels goes through torch.compile, which makes one pass of it.
     """
 
-    _pixels: Resident | Streamed | None = None
-    _stream: torch.cuda.Stream | None = None
+    def __init__(self, *arguments, compiled: bool = False, **settings) -> None:
+        super().__init__(*arguments, **settings)
+        self._look = Compiled(look, say_not_compiled) if compiled else look
+        self._pixels: Resident | Streamed | None = None
+        self._stream: torch.cuda.Stream | None = None
 
     def close(self) -> None:
         super().close()
@@ -44,7 +49,7 @@ class DeviceFeed(Feed):
             self._keys.free.append(slot)
             with torch.cuda.stream(self._stream):  # without a GPU there is none, and this does nothing
                 batch = next(batches)
-                images = augment(batch.pictures, work.on(self.device), self.size)
+                images = augment(batch.pictures, work.on(self.device), self.size, self._look)
                 ready = self._stream.record_event() if self._stream else None
             if before is not None:
                 yield self._handed_over(*before)
@@ -74,3 +79,7 @@ class Draws(Dataset):
         shapes = self.shapes[rows].tolist()
         pairs = zip(shapes, seeds.tolist(), strict=True)
         return slot, work_of([self.transform.draw(*shape, self.channels, seed) for shape, seed in pairs])
+
+
+def say_not_compiled(reason: str) -> None:
+    print(f"the feed goes on without torch.compile, which could not: {reason}", file=sys.stderr, flush=True)

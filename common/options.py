@@ -58,12 +58,14 @@ class Options:
         """'workers' or 'device'."""
         return self.feed if self.feed != "auto" else "device" if self.torch_device().type == "cuda" else "workers"
 
-    def feed_type(self):
-        """The class of feed, `common.feed.Feed` or one like it."""
+    def feed_of(self, *arguments, **settings):
+        """The feed of that kind; arguments as of `common.feed.Feed`."""
         from common.feed import Feed
         from common.feed_device import DeviceFeed
 
-        return DeviceFeed if self.feed_kind() == "device" else Feed
+        if self.feed_kind() == "workers":
+            return Feed(*arguments, **settings)
+        return DeviceFeed(*arguments, **settings, compiled=self.compiled())
 
     def feed_workers(self) -> int:
         if self.workers >= 0:

@@ -91,7 +91,7 @@ def metadata_of(
 
 def evaluation_feed(cache, rows: np.ndarray, recipe: Recipe, options: Options) -> Feed:
     """Images in order, resized and centre-cropped, each once."""
-    return options.feed_type()(
+    return options.feed_of(
         cache,
         rows,
         recipe.input_size,

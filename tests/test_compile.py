@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch._dynamo.exc import BackendCompilerFailed
 
+from common.compiled import Compiled
 from common.errors import UserError
 from common.models.build import build
 from common.options import Options
 from common.progress import Progress
 from common.recipe import Recipe
-from common.train.compiled import Compiled
 from common.train.gradients import Execution, Gradients
 from tests.test_accumulate import IMAGES, TARGETS, memory_for
 

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from common.augment import Policy, evaluation_transform
+from common.augment.device import look
 from common.cache import ENTRY, Cache, concatenate
+from common.compiled import Compiled
 from common.errors import UserError
 from common.feed import Feed, image_seeds
 from common.feed_device import DeviceFeed
@@ -309,6 +311,13 @@ def test_the_device_feed_gives_the_same_bytes_whatever_the_workers_and_wherever_
         assert batches_of(together, 1, first_step=5) == []
 
 
+@pytest.mark.slow
+def test_a_compiled_lookup_gives_the_same_bytes(stored):
+    with both(stored, "heavy")[1] as plain, both(stored, "heavy")[1] as compiled:
+        compiled._look = Compiled(look, pytest.fail)
+        assert same(batches_of(compiled, 0), batches_of(plain, 0))
+
+
 def test_shares_of_the_device_feed_make_up_its_batches(stored):
     whole, *shares = (both(stored, "randaugment", share=share)[1] for share in ((0, 1), (0, 2), (1, 2)))
     with whole, shares[0], shares[1]:
@@ -352,12 +361,12 @@ def test_a_run_goes_on_with_the_feed_it_began_with(tmp_path):
     run = open_run(tmp_path, "aptos", Recipe(), "data")
     began = as_begun(run, Options(device="cpu", feed="device"))
     assert began.feed == run.about["feed"] == "device"
-    assert as_begun(run, Options(device="cpu")).feed_type() is DeviceFeed
+    assert isinstance(as_begun(run, Options(device="cpu")).feed_of(PICTURES, [0], 32, BASE, 2, seed=0), DeviceFeed)
     with pytest.raises(UserError, match="began with --feed device"):
         as_begun(run, Options(device="cpu", feed="workers"))
 
 
 def test_a_cpu_is_fed_by_workers_unless_told_otherwise(tmp_path):
-    assert Options(device="cpu").feed_type() is Feed
+    assert type(Options(device="cpu").feed_of(PICTURES, [0], 32, BASE, 2, seed=0)) is Feed
     run = open_run(tmp_path, "aptos", Recipe(), "data")
     assert as_begun(run, Options(device="cpu")).feed == "workers"

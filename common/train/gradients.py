@@ -13,11 +13,11 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from common.compiled import Compiled
 from common.errors import UserError
 from common.models.build import Network
 from common.precision import autocast
 from common.train import ranks
-from common.train.compiled import Compiled
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Mix = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]

@@ -308,7 +308,7 @@ def training_feed(
 ) -> Feed:
     """The rows of a cache as the recipe trains on them: shuffled, varied, rare classes as often as it says."""
     size = recipe.input_size
-    return options.feed_type()(
+    return options.feed_of(
         cache,
         rows,
         size,

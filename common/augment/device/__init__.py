@@ -5,7 +5,7 @@ never on the batch around it: sums over pixels are sums of integers, which come 
 """
 
 from common.augment.device.apply import augment
-from common.augment.device.geometry import Pictures
+from common.augment.device.lookup import Pictures, look
 from common.augment.device.work import Work, work_of
 
-__all__ = ["Pictures", "Work", "augment", "work_of"]
+__all__ = ["Pictures", "Work", "augment", "look", "work_of"]

@@ -4,8 +4,9 @@ import torch
 
 from common.augment.device.blur import convolve, hole, median, noise, sharpness
 from common.augment.device.colour import contrast, hsv, linear, posterize, solarize
-from common.augment.device.geometry import Pictures, in_picture, sampled, squares_as_pictures, traced
+from common.augment.device.geometry import in_picture, traced
 from common.augment.device.histogram import autocontrast, clahe, equalize
+from common.augment.device.lookup import Look, Pictures, look, sampled, squares_as_pictures
 from common.augment.device.work import Work
 
 COLOURS = {
@@ -27,26 +28,27 @@ COLOURS = {
 """`(squares uint8 (m, S, S, C), values float32 (m, p)) → squares`, by the name of the step."""
 
 
-def augment(pictures: Pictures, work: Work, size: int) -> torch.Tensor:
+def augment(pictures: Pictures, work: Work, size: int, look: Look = look) -> torch.Tensor:
     """The squares of n pictures, uint8 (n, C, size, size) in channels-last memory.
 
     Args:
         pictures: n of them, on the device of `work`.
         work: what is done to each, with tensors (`Work.on`).
         size: side of the result in pixels.
+        look: how pixels are looked up, where it is compiled.
     """
     chains, (first, *rest) = work.chains, work.rounds
     copies = chains if first.geometry else 1  # else the chains of a picture all begin at the same square
     each = Pictures(pictures.pixels, *(of_each.repeat_interleave(copies) for of_each in pictures[1:]))
     places = traced(first.geometry, len(each.begin), size, each.begin.device)
-    squares = sampled(each, in_picture(places, work.crops.repeat_interleave(copies, dim=0), each))
+    squares = sampled(each, in_picture(places, work.crops.repeat_interleave(copies, dim=0), each), look)
     squares = squares.repeat_interleave(chains // copies, dim=0)
     coloured(squares, first.colours)
     for later in rest:
         if later.geometry:
             moved = squares[later.moved]
             places = traced(later.geometry, len(moved), size, moved.device)
-            squares[later.moved] = sampled(squares_as_pictures(moved), places)
+            squares[later.moved] = sampled(squares_as_pictures(moved), places, look)
         coloured(squares, later.colours)
     if chains > 1:
         squares = mixed(squares.view(-1, chains, *squares.shape[1:]), work.shares)

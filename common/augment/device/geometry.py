@@ -1,45 +1,15 @@
 """Where the pixels of a square come from: maps from places in a result to places in what it is made of, composed.
 
-Places are (x, y) in pixels, counted from the centre of the first one. Squares are uint8 (n, S, S, C). All is bilinear,
-as in OpenCV and torchvision, but what the name of an operation says.
+All blend the four pixels around a place, as in OpenCV and torchvision, but what the name of an operation says.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-AT_ONCE = 1 << 22
-"""Pixels of the result that are looked up together: bounds what the lookup needs beside the result to about 300 MB."""
-
-
-class Pictures(NamedTuple):
-    """n images of different shapes in one memory."""
-
-    pixels: Tensor
-    """uint8 (N, C)."""
-    begin: Tensor
-    """int64 (n,): where the first pixel of each lies."""
-    height: Tensor
-    """float32 (n,)."""
-    width: Tensor
-    """float32 (n,)."""
-
-
-class Places(NamedTuple):
-    """Where each pixel of n squares is taken from."""
-
-    x: Tensor
-    """float32 (n, S, S), or (n, 1, S) where no two rows differ."""
-    y: Tensor
-    """float32 (n, S, S), or (n, S, 1)."""
-    cover: Tensor | None = None
-    """float32 (n, S, S) in [0, 1]: share of the picture in a pixel, the rest being the grey value `fill`."""
-    fill: Tensor | None = None
-    """float32 (n, 1, 1)."""
-
+from common.augment.device.lookup import Pictures, Places, looked_at, squares_at, within
 
 Warp = Callable[[Tensor, Tensor, Tensor], Places]
 """(x, y, values (m, p)) → where these places of the result lie in what was there before."""
@@ -157,48 +127,3 @@ def in_picture(places: Places, crops: Tensor, pictures: Pictures) -> Places:
     y = torch.where(down > 0, size - 1 - places.y, places.y)
     x, y = left + (x + 0.5) * (width / size) - 0.5, top + (y + 0.5) * (height / size) - 0.5
     return places._replace(x=within(x, pictures.width), y=within(y, pictures.height))
-
-
-def within(place: Tensor, length: Tensor) -> Tensor:
-    return torch.minimum(place.clamp(min=0), length[:, None, None] - 1)
-
-
-def squares_at(n: int, size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """`begin`, `height` and `width` of n squares one after the other."""
-    side = torch.full((n,), float(size), device=device)
-    return torch.arange(n, device=device) * size**2, side, side
-
-
-def squares_as_pictures(squares: Tensor) -> Pictures:
-    n, size, _, channels = squares.shape
-    return Pictures(squares.view(-1, channels), *squares_at(n, size, squares.device))
-
-
-def looked_at(pictures: Pictures, x: Tensor, y: Tensor) -> Tensor:
-    """Bilinear values at places that lie within the pictures, float32 (n, S, S, C)."""
-    left, top = x.floor(), y.floor()
-    right, bottom = within(left + 1, pictures.width).long(), within(top + 1, pictures.height).long()
-    width, begin = pictures.width.long()[:, None, None], pictures.begin[:, None, None]
-    upper, lower = begin + top.long() * width, begin + bottom * width
-
-    def row(begin: Tensor) -> Tensor:
-        first, second = pictures.pixels[begin + left.long()].float(), pictures.pixels[begin + right]
-        return first.lerp(second.float(), (x - left)[..., None].expand_as(first))
-
-    above = row(upper)
-    return above.lerp(row(lower), (y - top)[..., None].expand_as(above))
-
-
-def sampled(pictures: Pictures, places: Places) -> Tensor:
-    """The squares, uint8 (n, S, S, C); the places lie within the pictures."""
-    n, size = len(places.x), places.x.shape[2]
-    some = max(AT_ONCE // size**2, 1)
-    parts = []
-    for part in (slice(i, i + some) for i in range(0, n, some)):
-        here = Pictures(pictures.pixels, *(of_each[part] for of_each in pictures[1:]))
-        seen = looked_at(here, places.x[part], places.y[part])
-        if places.cover is not None:
-            fill = places.fill[part][..., None]
-            seen = fill + (seen - fill) * places.cover[part][..., None]
-        parts.append((seen + 0.5).to(torch.uint8))
-    return torch.cat(parts)
