@@ -10,7 +10,7 @@ LAUNCH = $(if $(GPUS),common.launch $(GPUS))
 FORWARD = $(if $(DATA),--data "$(DATA)") $(STUDY_OPTIONS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice dashboard new-competition report test-pages requirements bench-feed bench-train bench-weights models notebooks study study-status study-tables study-figures transfer study-small
+.PHONY: help setup demo test test-slow lint format practice dashboard new-competition report test-pages requirements bench bench-feed bench-train bench-weights models notebooks study study-status study-tables study-figures transfer study-small
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ new-competition: setup  ## a competition of your own: its folder from NAME=, fil
 
 notebooks: setup  ## build the lessons under notebooks/ and run them all, or those in ARGS="1 5", into notebooks/built/
 	@$(PY) -m common.notebooks $(ARGS)
+
+bench: setup  ## every benchmark that must hold, as one table, kept in benchmarks/results; ARGS=--quick for a first look
+	@$(PY) -m benchmarks.bench $(ARGS)
 
 bench-feed: setup  ## images/s of the feed beside timm's and torchvision's loaders
 	@$(PY) -m benchmarks.bench_feed $(ARGS)

@@ -18,6 +18,7 @@ from common.errors import UserError
 from common.feed import Feed
 from common.recipe import Recipe
 from common.train.optim import learning_rate_at, optimizer_of, set_learning_rate
+from common.train.together import train_together
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -56,6 +57,17 @@ def train_head(
     return head
 
 
+def train_heads(
+    head: nn.Linear, embeddings: torch.Tensor, targets: torch.Tensor, feed: Feed, cells: list[Recipe], loss: Loss
+) -> list[nn.Linear]:
+    """`train_head` for each cell: one after the other on a CPU; as one program on a GPU, which a head leaves idle."""
+    if embeddings.device.type != "cuda":
+        return [train_head(head, embeddings, targets, feed, cell, loss) for cell in cells]
+    order = (torch.from_numpy(rows) for epoch in range(cells[0].epochs) for rows in feed.rows_of(epoch))
+    batches = ((embeddings[rows], targets[rows]) for rows in (rows.to(embeddings.device) for rows in order))
+    return train_together(head, cells, batches, feed.steps_per_epoch, loss)
+
+
 def best_head(
     head: nn.Linear,
     embeddings: torch.Tensor,
@@ -75,8 +87,8 @@ def best_head(
         UserError: no probe ends with finite outputs.
     """
     heads, rows = {}, []
-    for number, cell in enumerate(cells):
-        trained = train_head(head, embeddings, targets, feed, cell, loss)
+    all_trained = train_heads(head, embeddings, targets, feed, cells, loss)
+    for number, (cell, trained) in enumerate(zip(cells, all_trained, strict=True)):
         with torch.no_grad():
             outputs = trained(embeddings)
         if outputs.isfinite().all():

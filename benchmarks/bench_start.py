@@ -1,0 +1,79 @@
+"""Seconds from the start of the command to the end of its first step, on a CPU and with the images prepared.
+
+    python -m benchmarks.bench_start [--backbone mobilenetv3_small_100]
+
+The competitor's own command on sample data, in processes of its own. The first time prepares the images and the files
+of the system, and does not count.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from benchmarks.table import Row, write
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRST_STEP = """
+import os, sys
+from common.train.fold import Fold
+step = Fold.train_step
+def first_step(self, *batch):
+    step(self, *batch)
+    os._exit(0)
+Fold.train_step = first_step
+from competitions.__main__ import run
+sys.exit(run(sys.argv[1:]) or 1)
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    competition: str = "aptos"
+    """Whose sample data."""
+    backbone: str = "mobilenetv3_small_100"
+    """A timm or torchvision name; its weights are random."""
+    input_size: int = 224
+    """Pixels."""
+    rounds: int = 3
+    """Starts that count."""
+    csv: str = ""
+    """File for the table."""
+
+
+def seconds_to_first_step(arguments: Arguments, folder: str, seed: int) -> float:
+    """A new run each time: the seed is another."""
+    words = [arguments.competition, "train", "--data", "sample", "--device", "cpu", "--weights", "none"]
+    words += ["--backbone", arguments.backbone, "--input-size", str(arguments.input_size), "--seed", str(seed)]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_STEP, *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return time.perf_counter() - start
+
+
+def main(arguments: Arguments) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        first, *others = [seconds_to_first_step(arguments, folder, seed) for seed in range(arguments.rounds + 1)]
+    what = f"start to first step, cache warm, CPU, {arguments.backbone} at {arguments.input_size}"
+    note = f"{min(others):.1f} to {max(others):.1f} in {arguments.rounds} starts"
+    row = Row(what, statistics.median(others), "s", at_most=10.0, note=note)
+    write([row], arguments.csv)
+    print(f"{what}: {row.ours:.1f} s ({note}); the first time, with images to draw and prepare: {first:.1f} s")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
