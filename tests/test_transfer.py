@@ -138,17 +138,15 @@ def test_the_papers_protocol_has_no_deviations_on_any_data_set():
 # ImageNet accuracies
 
 
-def test_accuracies_are_the_papers_or_timms_at_the_usual_size():
+def test_accuracies_are_the_papers_and_those_of_other_models_are_not_guessed():
     assert known("resnet50").top1 == pytest.approx(0.761)
-    assert known("vit_tiny_patch16_224.augreg_in21k_ft_in1k").top1 == pytest.approx(0.75452)
-    assert known("resnet50.a1_in1k").top1 == pytest.approx(0.80382)
-    assert known("resnet50.a1_in1k").parameters == pytest.approx(25.56e6)
+    assert np.isnan(known("resnet50.a1_in1k").top1)
+    assert known("resnet50.a1_in1k").parameters == 25_557_032
 
 
 def test_names_without_a_tag_are_looked_up_in_the_libraries():
     assert np.isnan(known("no_such_network").top1)
     assert known("mobilenet_v2").top1 == pytest.approx(0.71878)
-    assert known("vit_tiny_patch16_224") == known("vit_tiny_patch16_224.augreg_in21k_ft_in1k")
 
 
 def test_accuracies_may_be_told_in_timms_form_too(tmp_path):

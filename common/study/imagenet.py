@@ -1,12 +1,10 @@
-"""ImageNet top-1 and size of a backbone: as the paper prints it, as timm measured it, or as torchvision tells it.
+"""ImageNet top-1 and size of a backbone: as the paper prints it, or as torchvision tells it of its weights.
 
-timm_imagenet.csv holds four columns of results/results-imagenet.csv of timm's repository (Apache-2.0), as of August
-2026: accuracies in percent on ImageNet's validation set, of some models at several sizes, and millions of parameters.
+timm does not carry the accuracies of its weights: for a model that is timm's alone they are told on the command line,
+or come from a table such as the results that timm publishes (`read_top1`).
 """
 
-import csv
 from dataclasses import dataclass
-from functools import cache
 from math import nan
 from pathlib import Path
 
@@ -16,9 +14,6 @@ from common.errors import UserError
 from common.models.zoo import find
 from common.study.tables import IMAGENET
 from common.tables import read_csv
-
-TABLE = Path(__file__).with_name("timm_imagenet.csv")
-USUAL = 224
 
 
 @dataclass(frozen=True)
@@ -31,14 +26,12 @@ class Known:
 
 def known(backbone: str) -> Known:
     """What is known of a backbone with its usual weights, or of `backbone:file` with others. The libraries are asked
-    about names alone that are in neither table."""
+    about names alone that the zoo does not have."""
     backbone, _, weights = backbone.partition(":")
     if weights:
         return Known(parameters=known(backbone).parameters)
     if model := find(backbone):
         return Known(model.published_top1 / 100, model.parameters)
-    if backbone in measured_by_timm():
-        return measured_by_timm()[backbone]
     from common.models.registry import source_of
 
     try:
@@ -50,21 +43,16 @@ def known(backbone: str) -> Known:
 
         about = torchvision.models.get_weight(source.weights).meta
         return Known(about["_metrics"]["ImageNet-1K"]["acc@1"] / 100, about["num_params"])
-    return measured_by_timm().get(source.weights, Known())
+    return Known(parameters=parameters_of(backbone))
 
 
-@cache
-def measured_by_timm() -> dict[str, Known]:
-    """By model, at 224 pixels, or the size nearest above that, or the largest below."""
-    found: dict[str, tuple[tuple[bool, int], Known]] = {}
-    with open(TABLE, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            size = int(row["img_size"])
-            order = (size < USUAL, abs(size - USUAL))
-            if row["model"] not in found or order < found[row["model"]][0]:
-                about = Known(float(row["top1"]) / 100, 1e6 * float(row["param_count"]))
-                found[row["model"]] = (order, about)
-    return {model: about for model, (_, about) in found.items()}
+def parameters_of(backbone: str) -> float:
+    """Of a model of timm's with its ImageNet classifier, counted without memory for them."""
+    import timm
+    import torch
+
+    with torch.device("meta"):
+        return float(sum(part.numel() for part in timm.create_model(backbone).parameters()))
 
 
 def read_top1(path: Path) -> dict[str, float]:
