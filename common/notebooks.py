@@ -71,7 +71,8 @@ def execute(source: Path, to: Path, folder: Path) -> None:
         with TemporaryDirectory(prefix="kernel-") as sockets:  # not ports, which every user of the machine could reach
             connection = str(Path(sockets) / "kernel.json")
             manager = AsyncKernelManager(kernel_name="python3", transport="ipc", connection_file=connection)
-            client = NotebookClient(notebook, km=manager, timeout=SECONDS, startup_timeout=300, resources=where)
+            limits = {"timeout": SECONDS, "startup_timeout": 300, "shutdown_kernel": "immediate"}
+            client = NotebookClient(notebook, km=manager, resources=where, **limits)
             client.execute(env=surroundings())
     except CellExecutionError as error:
         raise UserError(f"{source.name}: {failed_cell(notebook)}: {error.ename}: {bare(error.evalue)}") from None

@@ -109,7 +109,9 @@ curve(points, "strength", competition.metric, [], default, log=False)
 
 # %% [markdown]
 # *How to read it:* each point is one run on the same 300 held-out images with its 95% interval; the dashed line and its
-# band are the default. Where an interval overlaps the band, a point above the line may be luck.
+# band are the default. Where an interval overlaps the band, a point above the line may be luck. Where the curve falls
+# off a cliff, look at the curves of those runs (notebook 2): a network that had hardly begun to learn when its epochs
+# were over says that they were too few for so much augmentation, not that augmentation harms.
 #
 # ## Does the best one beat the default?
 #

@@ -290,8 +290,8 @@ def test_the_ledger_shows_rank_and_medal_on_kaggle(capsys, monkeypatch):
         again = told(capsys)
     assert again == out
     assert len(calls) == 4
-    assert "run4  0.9400  0.8400  0.8900   11/250  silver  scored" in out
-    assert "run0  0.9000  0.8000  0.8500   51/250  bronze  scored" in out
+    assert "run4  0.9400  0.8400   0.8900  11/250  silver  scored" in out
+    assert "run0  0.9000  0.8000   0.8500  51/250  bronze  scored" in out
     line = "run run4: rank 11 of 250 teams (top 4.4%), silver, as it would have been: a late submission gets none"
     assert f"kaggle: {line}" in out
     assert "kaggle: local validation points the right way" in out

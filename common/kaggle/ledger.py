@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from common import terminal
 from common.files import alone
 from common.kaggle.database import Database
 from common.kaggle.standing import Standing
@@ -132,9 +133,8 @@ class Ledger:
 
 def table(rows: list[LedgerRow]) -> str:
     """The rows as aligned text for the terminal. Rank and medal are those that the score is worth."""
-    lines = [
-        ("leaderboard", "run", "cv", "public", "private", "rank", "medal", "state", "kernel", "when (UTC)", "error")
-    ]
+    names = ("leaderboard", "run", "cv", "public", "private", "rank", "medal", "state", "kernel", "when (UTC)", "error")
+    lines = []
     for row in rows:
         scores = (_digits(row.cv_score), _digits(row.public_score), _digits(row.private_score))
         standing = Standing(row.rank, row.teams) if row.rank and row.teams else None
@@ -142,8 +142,7 @@ def table(rows: list[LedgerRow]) -> str:
         kernel = f"v{row.kernel_version}" if row.kernel_version else "-"
         when = row.created[:16].replace("T", " ")
         lines.append((row.leaderboard, row.run_id, *scores, *place, row.state, kernel, when, row.error or ""))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return terminal.table(names, lines)
 
 
 def _digits(score: float | None) -> str:
