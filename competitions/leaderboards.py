@@ -40,6 +40,8 @@ def leaderboard_client(board: str, raw: Source | None = None):
     if board == "kaggle":
         yield kaggle_client()
     elif url := os.environ.get("PRACTICE_URL"):
+        if not url.startswith(("http://", "https://")):
+            raise UserError(f"PRACTICE_URL is '{url}', and no address such as http://127.0.0.1:7777")
         yield practice_client(url)
     else:
         with running([practice_competition(raw)] if raw else practice_competitions(), PRACTICE) as url:

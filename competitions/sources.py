@@ -230,9 +230,10 @@ def practice_competition(raw: Source):
 def practice_competitions() -> list:
     """Every competition's sample data, and every practice test set that was made here for one of them."""
     sources = [arena(sample_source(competition)) for competition in map(load, names()) if competition.make_sample]
+    here = {raw.competition.slug for raw in sources}
     for about in sorted(PRACTICE.glob(f"*/{ABOUT}")):
         facts, folder = read_json(about), about.parent
-        if facts["competition"] in names():
+        if facts["competition"] in names() and facts["slug"] not in here:
             competition = replace(load(facts["competition"]), slug=facts["slug"], takes="csv")
             sources.append(Source(competition, folder, facts.get("mark", HELD_OUT_MARK), folder / "solution.csv"))
     return [practice_competition(raw) for raw in sources]

@@ -16,7 +16,8 @@ from common.errors import UserError
 from common.files import read_json
 from common.folders import class_folders
 from common.options import Options
-from competitions import verbs
+from competitions import sources, verbs
+from competitions.leaderboards import leaderboard_client
 from competitions.sources import PRACTICE, Source, arena, practice_competition, source
 from tests.small_data import RECIPE, fields_as_words
 
@@ -123,6 +124,21 @@ def test_sample_data_go_the_same_way_and_say_so(capsys):
     assert out.count("sample data") >= 3
     assert not list(Path("data/tiles-sample").glob("*.csv"))
     assert practice_competition(made).title == "Tiles (sample data)"
+
+
+def test_the_practice_server_offers_each_of_them_once(monkeypatch):
+    monkeypatch.setattr(sources, "names", lambda: ["tiles"])
+    monkeypatch.setattr(sources, "load", lambda _: TILES)
+    own = arena(source(TILES, Options())).competition.slug
+    slugs = [practice.slug for practice in sources.practice_competitions()]
+    assert (len(slugs), len(set(slugs)), own in slugs) == (2, 2, True), "sample data, and the test set made here"
+    assert [practice.slug for practice in sources.practice_competitions()] == slugs
+
+
+def test_an_address_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("PRACTICE_URL", "localhost:7777")
+    with pytest.raises(UserError, match="PRACTICE_URL is 'localhost:7777'"), leaderboard_client("practice"):
+        pass
 
 
 def test_kaggle_knows_nothing_of_them():
