@@ -19,6 +19,7 @@ BENCHMARKS = {
     "bench_feed": ["--images", "320", "--rounds", "1"],
     "bench_heavy": ["--images", "48", "--rounds", "1"],
     "bench_train": ["--images", "64", "--rounds", "1", "--input-size", "96"],
+    "bench_device": ["--images", "640", "--rounds", "1"],
     "bench_memory": ["--images", "6000", "--few", "2000"],
     "bench_start": ["--rounds", "1"],
     "bench_together": ["--rounds", "1", "--cells", "4"],

@@ -19,7 +19,6 @@ import tyro
 
 from benchmarks.table import Row, write
 from common.augment import Policy
-from common.feed import Feed
 from common.models.build import build
 from common.options import Options
 from common.outputs import activate, targets_of
@@ -79,7 +78,7 @@ def main(arguments: Arguments) -> None:
         transform = Policy(arguments.augment).transform(size)
         rows, workers = np.arange(len(cache)), options.feed_workers()
         targets = targets_of(rows % 5, recipe, "multiclass", 5)
-        with Feed(cache, rows, size, transform, recipe.batch_size, 0, workers, device, drop_last=True) as feed:
+        with options.feed_of(cache, rows, size, transform, recipe.batch_size, 0, workers, device, drop_last=True) as feed:
             network = build(recipe, 5)
             fold = Fold(network, recipe, feed, targets, Path(folder), device, loss_function(recipe), activate)
             fold.network.train()

@@ -279,3 +279,19 @@ def test_a_contrast_of_one_grey_level_and_empty_histograms_are_no_trouble():
     for name in ("autocontrast", "equalize"):
         steps = [Step(name, np.zeros(0, np.float32))]
         np.testing.assert_array_equal(on_device(flat, [Drawn(WHOLE, [steps])] * 3), np.stack(flat))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gpu_waits_for_nothing_and_gives_what_a_cpu_gives(name):
+    transform, gpu = Policy(name, 1.0, "both").transform(SIZE), torch.device("cuda")
+    work = work_of([transform.draw(*image.shape, seed) for seed, image in enumerate(IMAGES)])
+    expected = augment(pictures(IMAGES), work.on(torch.device("cpu")), SIZE)
+    there = Pictures(*(part.to(gpu) for part in pictures(IMAGES)))
+    augment(there, work.on(gpu), SIZE)  # tables are copied once
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        images = augment(there, work.on(gpu), SIZE)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert (images.cpu().int() - expected.int()).abs().float().mean() < 0.5
