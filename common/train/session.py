@@ -304,7 +304,7 @@ def as_begun(run: Run, options: Options) -> Options:
 
 
 def training_feed(
-    cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, options: Options, share: tuple[int, int]
+    cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, options: Options, share: tuple[int, int] = (0, 1)
 ) -> Feed:
     """The rows of a cache as the recipe trains on them: shuffled, varied, rare classes as often as it says."""
     size = recipe.input_size
