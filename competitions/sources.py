@@ -141,7 +141,7 @@ def source(competition: Competition, options: Options) -> Source:
         return sample_source(competition)
     if raw.is_file():
         return from_archive(competition, unpacked(raw, DATA, competition.name))
-    if not raw.is_dir():
+    if not raw.is_dir() or not any(raw.iterdir()):  # a download that was refused leaves an empty folder
         raise UserError(f"no data of {competition.name} in {raw}: {how_to_get(competition)}")
     return in_folder(competition, raw)
 

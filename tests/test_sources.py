@@ -146,7 +146,10 @@ def test_kaggle_knows_nothing_of_them():
         verbs.submit(TILES, ["--leaderboard", "kaggle", *WORDS])
 
 
-def test_a_missing_folder_says_how_to_get_the_data():
+@pytest.mark.parametrize("made", [False, True])
+def test_a_missing_or_empty_folder_says_how_to_get_the_data(made):
+    if made:
+        Path("elsewhere").mkdir()
     with pytest.raises(UserError, match="no data of tiles in elsewhere: point DATA at its folder"):
         source(TILES, Options(data="elsewhere"))
 
