@@ -78,7 +78,9 @@ def main(arguments: Arguments) -> None:
         transform = Policy(arguments.augment).transform(size)
         rows, workers = np.arange(len(cache)), options.feed_workers()
         targets = targets_of(rows % 5, recipe, "multiclass", 5)
-        with options.feed_of(cache, rows, size, transform, recipe.batch_size, 0, workers, device, drop_last=True) as feed:
+        with options.feed_of(
+            cache, rows, size, transform, recipe.batch_size, 0, workers, device, drop_last=True
+        ) as feed:
             network = build(recipe, 5)
             fold = Fold(network, recipe, feed, targets, Path(folder), device, loss_function(recipe), activate)
             fold.network.train()
