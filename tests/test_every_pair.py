@@ -168,6 +168,13 @@ def test_ablate(command, name, recipe):
 
 
 @pytest.mark.parametrize("name", WITH_SAMPLE_DATA)
+def test_tune(command, name):
+    said = command(name, "tune", *tiny(name, "sample"), "--trials", "2", "--pruner", "none")
+    assert re.search(r"2 complete", said), said
+    assert command(name, "train", "--recipe", re.search(r"\S+best\.json", said)[0], "--data", "sample")
+
+
+@pytest.mark.parametrize("name", WITH_SAMPLE_DATA)
 def test_download(command, name):
     if not load(name).slug:
         assert "no Kaggle competition" in command(name, "download", "--leaderboard", "practice", fails=True)
