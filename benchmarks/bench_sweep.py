@@ -58,7 +58,7 @@ def main(asked: Arguments) -> None:
         )
         plan = plan_of([Job("eurosat", cell) for cell in optimizations(recipe)][: asked.runs], root / "raw", options)
         warm = plan_of(
-            [Job("eurosat", recipe.with_fields(epochs=1 + i)) for i in range(asked.jobs)], root / "raw", options
+            [Job("eurosat", recipe.with_fields(seed=1 + i)) for i in range(asked.jobs)], root / "raw", options
         )
         sweep(replace(warm, name="warm"), engine, options, train_task)
         start = time.perf_counter()
