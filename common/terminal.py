@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 CODES = {"bold": 1, "red": 31, "green": 32, "yellow": 33}
 GAP = "  "
-NARROWEST = 8
+NARROWEST = 5
 """Columns that are left of a text, however narrow the terminal is."""
 NUMBER = re.compile(r"[-+]?[\d,.]+(e[-+]?\d+)?[%×]?|-|nan|")
+WHOLE = re.compile(NUMBER.pattern + r"|[0-9a-f]{12}(-\d+)?|[-+\d.]+( to |–)[-+\d.]+")
+"""What is of no use when it is cut: numbers, ids of runs, intervals."""
 STATES = {
     "finished": "green",
     "scored": "green",
@@ -55,7 +57,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     to_right = [all(NUMBER.fullmatch(cell) for cell in column[1:]) for column in cells]
     wide = [max(map(len, column)) for column in cells]
     if (width := columns()) is not None:
-        wide = fitted(wide, to_right, width)
+        wide = fitted(wide, [all(WHOLE.fullmatch(cell) for cell in column[1:]) for column in cells], width)
     return "\n".join(_line(line, wide, to_right, head=not number) for number, line in enumerate(lines))
 
 
