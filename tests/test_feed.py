@@ -25,7 +25,7 @@ from common.pixels import Resident, Streamed, pixels_of
 from common.prepare import prepare
 from common.recipe import Recipe
 from common.run import open_run
-from common.train.session import as_begun
+from common.train.feeds import as_begun
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -22,9 +22,10 @@ from common.recipe import Recipe
 from common.rows import training_data
 from common.train import session as session_module
 from common.train import train
+from common.train.feeds import balancing
 from common.train.gallery import identities
 from common.train.objective import objective
-from common.train.session import Session, balancing
+from common.train.session import Session
 from competitions import load
 from tests.small_data import RECIPE, write_small_aptos
 

@@ -15,10 +15,10 @@ from common.options import Options
 from common.outputs import activate, outputs_of, targets_of
 from common.predict import to_table
 from common.recipe import Recipe
+from common.train.feeds import training_feed
 from common.train.losses import loss_function
 from common.train.probe import grid, train_head
 from common.train.score import score_out_of_fold
-from common.train.session import training_feed
 
 
 def probe_grid(competition: Competition, recipe: Recipe, table: pd.DataFrame, options: Options) -> pd.DataFrame:

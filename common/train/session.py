@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -12,16 +11,14 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from common.augment import Policy
 from common.competition import Competition
 from common.data import Data, prepared
 from common.decide import fit_rule
 from common.duplicates import AT_MOST, duplicates, hashes
 from common.embed import embed_rows
-from common.errors import UserError
 from common.feed import Feed
 from common.files import write_atomically, write_json, write_text
-from common.labels import label_array, rarest_class
+from common.labels import label_array
 from common.models.build import Network, build
 from common.models.weights import read_weights
 from common.options import Options
@@ -36,12 +33,12 @@ from common.outputs import (
     targets_of_predictions,
 )
 from common.predict import evaluation_feed, metadata_of, predict_members, to_table
-from common.reader import SURROUND
 from common.recipe import Recipe
 from common.run import Run, now
 from common.train import ranks
 from common.train.arcface import ArcFace
 from common.train.average import average_weights
+from common.train.feeds import as_begun, training_feed
 from common.train.fold import Fold
 from common.train.gallery import gallery_of, identities
 from common.train.gradients import Execution
@@ -285,51 +282,6 @@ class Session:
             metrics["rule"] = fit_rule(self.recipe.decision, None, None, self.classes).to_dict()
         self.run.update(finished=now())
         write_json(self.run.folder / "metrics.json", metrics)
-
-
-def as_begun(run: Run, options: Options) -> Options:
-    """The options with the feed that the run began with, which the run keeps: half a run on images that were rounded
-    otherwise would be no run that can be repeated.
-
-    Raises:
-        UserError: another feed is asked for by name.
-    """
-    before_there_were_two = "workers" if any(run.folder.glob("fold-*/last.state")) else None
-    begun = run.about.get("feed", before_there_were_two)
-    if begun and options.feed not in ("auto", begun):
-        raise UserError(f"feed: run {run.id} began with --feed {begun}; go on with it, or leave --feed out")
-    kept = begun or options.feed_kind()
-    run.update(feed=kept)
-    return replace(options, feed=kept)
-
-
-def training_feed(
-    cache, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, options: Options, share: tuple[int, int] = (0, 1)
-) -> Feed:
-    """The rows of a cache as the recipe trains on them: shuffled, varied, rare classes as often as it says."""
-    size = recipe.input_size
-    return options.feed_of(
-        cache,
-        rows,
-        size,
-        Policy(recipe.augment, recipe.strength, recipe.flips, SURROUND[recipe.preparation]).transform(size),
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        workers=options.feed_workers(),
-        device=options.torch_device(),
-        shuffle=True,
-        drop_last=len(rows) >= recipe.batch_size,
-        weights=balancing(labels[rows], recipe.class_balance) if recipe.class_balance else None,
-        share=share,
-    )
-
-
-def balancing(labels: np.ndarray, exponent: float) -> np.ndarray:
-    """How often each row is shown in comparison with others, float64 (n,): (size of its class) to the power of minus
-    `exponent`. At 1 every class comes equally often; the class of a row with several is its rarest, as in the
-    oversampling of the Human Protein Atlas."""
-    of_row = rarest_class(labels) if labels.ndim == 2 else labels
-    return np.bincount(of_row)[of_row] ** -float(exponent)
 
 
 def say_not_compiled(reason: str) -> None:
