@@ -10,7 +10,7 @@ LAUNCH = $(if $(GPUS),common.launch $(GPUS))
 FORWARD = $(if $(DATA),--data "$(DATA)") $(STUDY_OPTIONS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice dashboard new-competition report test-pages requirements bench bench-feed bench-train bench-weights models notebooks study study-status study-tables study-figures transfer study-small
+.PHONY: help setup demo test test-slow lint format practice dashboard new-competition report test-pages requirements bench bench-feed bench-train bench-weights bench-sweep bench-halving models notebooks study study-status study-tables study-figures transfer study-small
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -91,6 +91,12 @@ transfer: setup  ## fine-tune MODEL (a name of timm, or a file of weights) on wh
 
 study-small: setup  ## six networks on parts of three data sets, then the study's statistics and figures of them (an hour or two)
 	@$(PY) -m benchmarks.study_small $(ARGS)
+
+bench-sweep: setup  ## a sweep's wall time over the sum of its runs' own times
+	@$(PY) -m benchmarks.bench_sweep $(ARGS)
+
+bench-halving: setup  ## successive halving beside the whole grid: what it finds, for how many images
+	@$(PY) -m benchmarks.bench_halving $(ARGS)
 
 models: setup  ## the zoo: every backbone of the paper with its weights
 	@$(PY) -m common.models list $(ARGS)
