@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from common import launch
 from common.errors import UserError
 from common.recipe import Recipe
 from common.run import Run, all_runs
@@ -88,6 +90,22 @@ def test_two_processes_train_what_one_does_to_within_rounding(raw, tmp_path, cha
         rtol=1e-4,
     )
     assert two.metrics["score"] == pytest.approx(one.metrics["score"], abs=1e-6)
+
+
+def test_compiled_they_train_the_same(raw, tmp_path):
+    recipe = PLAIN.with_fields(micro_batch=4, epochs=1)
+    one = alone(raw, tmp_path / "one", recipe)
+
+    def without_code_generation(rank: int) -> None:
+        torch.compile = partial(torch.compile, backend="eager")
+
+    words = command(raw, tmp_path / "two", recipe, "--compile", "on")
+    said = together(words, tmp_path / "two", first=without_code_generation)
+    assert said.exit_code == 0, said.err
+    assert said.err.count("train fold-0: compiling the network") == 1
+    assert "without torch.compile" not in said.err
+    for name, value in weights_of(one).items():
+        torch.testing.assert_close(weights_of(the_run(tmp_path / "two"))[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_the_first_process_alone_writes_and_speaks(raw, tmp_path):
@@ -183,6 +201,20 @@ def test_fewer_images_than_processes_are_refused(monkeypatch):
     ranks.check_enough(8, 30, 0)
     with pytest.raises(UserError, match="1 images for 2 processes; set GPUS to fewer"):
         ranks.check_enough(8, 30, 1)
+
+
+def test_the_launcher_starts_again_what_gets_further(monkeypatch):
+    codes = [75, 75, 2]
+    monkeypatch.setattr(launch, "WORKERS_END", 0.0)
+    monkeypatch.setattr(launch, "launch", lambda gpus, module, words: codes.pop(0))
+    assert launch.run(["2", "competitions", "aptos", "train"]) == 2
+    assert codes == []
+
+
+@pytest.mark.parametrize("words", [[], ["two", "competitions"], ["0", "competitions"], ["2"]])
+def test_the_launcher_wants_a_number_of_gpus(words, capsys):
+    assert launch.run(words) == 2
+    assert "GPUS: a whole number from 1 on" in capsys.readouterr().err
 
 
 @pytest.mark.slow
