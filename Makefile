@@ -110,6 +110,6 @@ requirements: setup  ## compile requirements.in to requirements.txt with hashes
 define competition_target
 .PHONY: $(1)-$(2)
 $(1)-$(2): setup
-	@$$(PY) -m $$(LAUNCH) competitions $(1) $(2) $$(FORWARD)
+	@$$(PY) -m $$(LAUNCH) competitions $(1) $(2) $$($(if $(filter blend,$(2)),ARGS,FORWARD))
 endef
 $(foreach name,$(COMPETITIONS),$(foreach verb,$(VERBS),$(eval $(call competition_target,$(name),$(verb)))))

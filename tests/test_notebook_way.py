@@ -10,8 +10,8 @@ import pytest
 
 from common.errors import UserError
 from common.files import content_hash, write_text
-from common.kaggle import kernel, reasons
-from common.kaggle.client import practice_client
+from common.kaggle import kernel, polling, reasons
+from common.kaggle.client import Client, Unreachable, practice_client
 from common.kaggle.dataset import ensure_dataset
 from common.kaggle.kernel import await_kernel, fetch_output, push_once
 from common.kaggle.ledger import Ledger
@@ -204,3 +204,22 @@ def test_an_output_that_does_not_come_whole_is_fetched_again(first, tmp_path, mo
         found = fetch_output("a/b", tmp_path, practice_client(address))
         server.shutdown()
     assert (found[0].read_bytes(), Files.asked, len(list(tmp_path.iterdir()))) == (body, 2, 1)
+
+
+def test_a_wait_sits_out_an_outage_and_not_for_ever(client, way_of, monkeypatch, capsys):
+    way = way_of()
+    ref, version = push_once(way.file, NAME, ensure_dataset(way.package, client), SLUG, client, internet=False)
+    whole, outages = Client.call, [Unreachable("no answer")] * 3
+
+    def call(self, function, what):
+        if outages:
+            raise outages.pop()
+        return whole(self, function, what)
+
+    monkeypatch.setattr(Client, "call", call)
+    await_kernel(ref, version, client)
+    assert capsys.readouterr().out.count("no answer (waiting on)") == 3
+    monkeypatch.setattr(polling, "OUTAGE", 0.05)
+    outages += [Unreachable("no answer")] * 50
+    with pytest.raises(Unreachable):
+        await_kernel(ref, version, client)

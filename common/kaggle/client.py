@@ -32,6 +32,10 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
 """Seconds to a connection, and between two bytes: neither cuts a long upload or download that moves."""
 
 
+class Unreachable(UserError):
+    """Trouble that passes by itself, sooner or later."""
+
+
 @dataclass(frozen=True)
 class Client:
     """One leaderboard and the way to it. Nothing is imported or sent before the first call."""
@@ -63,6 +67,7 @@ class Client:
             what: a competition's slug, or `dataset OWNER/SLUG`, or `notebook OWNER/SLUG`: named where it is refused.
 
         Raises:
+            Unreachable: it did not pass.
             UserError: the reason in one line, with the way out.
         """
         first_failure = None
@@ -82,7 +87,8 @@ class Client:
                 late = seconds is None or time.monotonic() + seconds > first_failure + LONGEST_CALL
                 if attempt == ATTEMPTS or late or not is_transient(failure, self.leaderboard):
                     reason = explain(failure, self.leaderboard, self.url, what)
-                    raise UserError(redact(reason, *self._secrets())) from None
+                    kind = Unreachable if is_transient(failure, self.leaderboard) else UserError
+                    raise kind(redact(reason, *self._secrets())) from None
             time.sleep(seconds)
         raise AssertionError("the last attempt returns or raises")
 

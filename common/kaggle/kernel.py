@@ -94,19 +94,25 @@ def await_kernel(ref: str, version: int, client: Client) -> None:
     polling = Polling(f"{client.leaderboard}: notebook {ref} version {version}")
     what = polling.what
     while True:
-        answer = client.call(lambda api: _status(api, ref), f"notebook {ref}")
+        answer = polling.ask(lambda: client.call(lambda api: _status(api, ref), f"notebook {ref}"))
         state = "not known yet" if answer is None else answer.status.name
-        if state == "COMPLETE":
-            break
+        if state == "COMPLETE" and _is_latest(ref, version, client, what):
+            return
         if state == "ERROR" or state.startswith("CANCEL"):
             raise KernelFailed(f"{what} ended with {state}: {answer.failure_message or ''} {_log_tail(client, ref)}")
         if polling.waited > (NOT_FOUND_YET if answer is None else PATIENCE):
             raise UserError(f"{what} is {state} after {clock(polling.waited)}: run the same command again to wait on")
         polling.what = f"{what} is {state}"
         polling.pause()
-    latest = client.call(lambda api: _kernel(api, ref), f"notebook {ref}")
-    if latest is not None and latest.metadata.current_version_number != version:
-        raise KernelFailed(f"{what} is not the latest any more, {latest.metadata.current_version_number} is")
+
+
+def _is_latest(ref: str, version: int, client: Client, what: str) -> bool:
+    """False where what is COMPLETE is a version before: a status without a number is of the latest that is known."""
+    kernel = client.call(lambda api: _kernel(api, ref), f"notebook {ref}")
+    latest = version if kernel is None else kernel.metadata.current_version_number
+    if latest > version:
+        raise KernelFailed(f"{what} is not the latest any more, {latest} is")
+    return latest == version
 
 
 def fetch_output(ref: str, folder: Path, client: Client, prefix: str = "") -> list[Path]:

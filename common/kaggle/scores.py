@@ -22,7 +22,7 @@ def await_score(slug: str, client: Client, ledger: Ledger, row: LedgerRow, patie
     """
     polling = Polling(f"{client.leaderboard}: submission {row.ref} is pending")
     while True:
-        submission = client.call(lambda api: submission_of(api, row.ref), slug)
+        submission = polling.ask(lambda: client.call(lambda api: submission_of(api, row.ref), slug))
         if submission is not None and submission.status is not SubmissionStatus.PENDING:
             return ledger.update(row, **_outcome(submission))
         if submission is None and polling.waited > min(NOT_FOUND_YET, patience):

@@ -102,13 +102,16 @@ def mark(sha256: str) -> str:
 
 
 def check_way(competition: Competition, client: Client) -> None:
-    """One cheap question, so that a missing server, account or rule is known before hours of training.
+    """One cheap question, so that a missing server, account or rule is known before hours of training; so is a day
+    whose submissions are spent, which is said.
 
     Raises:
         UserError: the leaderboard cannot be reached or does not let us in; see `common.kaggle.reasons`.
     """
     slug = slug_of(competition)
-    client.call(lambda api: api.competition_get_submission_limits(slug), slug)
+    limits = client.call(lambda api: api.competition_get_submission_limits(slug), slug)
+    if limits.num_total > 0 and limits.num_allowed_now == 0:
+        print(f"{client.leaderboard}: no submission to '{slug}' is left for today", flush=True)
 
 
 def refuse_what_kaggle_lacks(competition: Competition, client: Client) -> None:
