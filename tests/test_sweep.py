@@ -25,6 +25,7 @@ from common.sweep.halving import cost_of, ladder, rungs_for, survivors
 from common.sweep.local import InProcess
 from common.sweep.plan import as_text, earlier_rungs, make_plan, read_plan, write_plan
 from common.sweep.rates import Speed, rates
+from common.sweep.ray_engine import RayEngine
 from common.sweep.state import Task, note_failure, scores_of, state_of
 from common.sweep.status import status_text
 from common.sweep.work import pack, unpack
@@ -397,6 +398,11 @@ def say(capsys, function, *words: str) -> str:
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("error: ")
     return line
+
+
+def test_a_cluster_that_does_not_answer_is_one_line():
+    with pytest.raises(UserError, match=r"no Ray cluster at 127\.0\.0\.1:1 \(.*refused.*ray start --head"):
+        RayEngine("127.0.0.1:1", Options())
 
 
 def test_a_wrong_word_is_one_line(capsys, monkeypatch, tmp_path):

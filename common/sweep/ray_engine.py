@@ -1,6 +1,7 @@
 """The Ray engine: a cluster that exists, or one on this machine alone."""
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ class RayEngine:
     """
 
     def __init__(self, address: str, options: Options, cpus: int = 0) -> None:
+        address = address or os.environ.get("RAY_ADDRESS", "") or "local"
+        check_reachable(address)
         import ray
 
         self.ray, self.cpus = ray, cpus
-        address = address or os.environ.get("RAY_ADDRESS", "") or "local"
         root = Path(__file__).parents[2]
         code = [str(root / name) for name in CODE if (root / name).is_dir()]
         try:
@@ -82,3 +84,14 @@ class RayEngine:
 
     def close(self) -> None:
         self.ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """Raises UserError where nobody answers at `host:port`: Ray itself would try for minutes."""
+    host, sign, port = address.removeprefix("ray://").rpartition(":")
+    if not sign:
+        return  # 'local' or 'auto'
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f"address: no Ray cluster at {address} ({error}); `ray start --head` starts one") from error
