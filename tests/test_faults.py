@@ -93,5 +93,5 @@ def test_every_fault_at_every_call(walk, tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{walk}: how many commands it took\n{table(outcomes)}")
     assert [outcome for outcome in outcomes if outcome.wrong] == []
-    # One command is enough but where a process dies; on a busy machine two seconds of patience are too few now and then.
+    # One command is enough but where a process dies; on a busy machine two seconds of patience may be too few.
     assert len(took_two(outcomes)) <= len(outcomes) // 50
