@@ -73,7 +73,7 @@ def _prepare(
     kernels = Kernels(board, datasets)
     board.score_pending()
     datasets.unpack_pending()
-    config = uvicorn.Config(build(kernels), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(build(kernels), log_level="warning", access_log=False, timeout_graceful_shutdown=1)
     return uvicorn.Server(config), listener, Runner(kernels, settings)
 
 
