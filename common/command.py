@@ -5,7 +5,7 @@ import errno
 import io
 import re
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from dataclasses import is_dataclass
 from itertools import pairwise
 from typing import TypeVar, get_type_hints
@@ -94,6 +94,17 @@ def one_line(box: str, known: Iterable[str]) -> str:
         hint = closest(word, [f"--{name.replace('_', '-')}" for name in known])
         message = f"there is no option {word}{hint}"
     return f"{message}; --help lists every field"
+
+
+def verb_of(arguments: list[str], verbs: Collection[str], usage: str) -> str | None:
+    """The first argument, or None where it asks for help, which is then printed. Raises UserError: no such verb."""
+    verb = arguments[0] if arguments else "help"
+    if verb in ("-h", "--help", "help"):
+        print(usage)
+        return None
+    if verb not in verbs:
+        raise UserError(f"no verb '{verb}'{closest(verb, verbs)}; there are {', '.join(verbs)}")
+    return verb
 
 
 def take(words: list[str], option: str) -> tuple[str, list[str]]:

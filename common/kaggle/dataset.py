@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import requests
-
 from common.errors import UserError
 from common.kaggle.client import Client
 from common.kaggle.package import Package, write_metadata
 from common.kaggle.polling import Polling
+from common.kaggle.reasons import none_if_unknown
 from common.progress import clock
 
 if TYPE_CHECKING:
@@ -68,12 +67,7 @@ def _is_current(package: Package, client: Client, ref: str) -> bool:
 
 def _status(api: "KaggleApi", ref: str) -> str | None:
     """As `KaggleApi.dataset_status` has it; None where there is no such dataset."""
-    try:
-        return api.dataset_status(ref)
-    except requests.HTTPError as error:
-        if error.response is not None and error.response.status_code in (403, 404):
-            return None
-        raise
+    return none_if_unknown(lambda: api.dataset_status(ref))
 
 
 def _files(api: "KaggleApi", ref: str) -> Iterator[str]:

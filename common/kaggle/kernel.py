@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 from kagglesdk.kernels.types.kernels_api_service import (
@@ -21,6 +21,7 @@ from common.errors import UserError, listing
 from common.files import write_atomically, write_json
 from common.kaggle.client import Client
 from common.kaggle.polling import Polling
+from common.kaggle.reasons import none_if_unknown
 from common.progress import clock
 
 if TYPE_CHECKING:
@@ -168,29 +169,18 @@ def _attached(kernel: ApiGetKernelResponse | None) -> set[str]:
 
 
 def _kernel(api: "KaggleApi", ref: str) -> ApiGetKernelResponse | None:
-    request = ApiGetKernelRequest()
-    request.user_name, request.kernel_slug = ref.split("/")
-    try:
-        with api.build_kaggle_client() as kaggle:
-            return kaggle.kernels.kernels_api_client.get_kernel(request)
-    except requests.HTTPError as error:
-        return _none_if_unknown(error)
+    return none_if_unknown(lambda: _answer(api, "get_kernel", ApiGetKernelRequest(), ref))
 
 
 def _status(api: "KaggleApi", ref: str) -> ApiGetKernelSessionStatusResponse | None:
-    request = ApiGetKernelSessionStatusRequest()
+    return none_if_unknown(lambda: _answer(api, "get_kernel_session_status", ApiGetKernelSessionStatusRequest(), ref))
+
+
+def _answer(api: "KaggleApi", method: str, request: Any, ref: str) -> Any:
+    """What the client's service of notebooks answers to a request about one of them."""
     request.user_name, request.kernel_slug = ref.split("/")
-    try:
-        with api.build_kaggle_client() as kaggle:
-            return kaggle.kernels.kernels_api_client.get_kernel_session_status(request)
-    except requests.HTTPError as error:
-        return _none_if_unknown(error)
-
-
-def _none_if_unknown(error: requests.HTTPError) -> None:
-    """Kaggle answers 403 for a private notebook that does not exist."""
-    if error.response is None or error.response.status_code not in (403, 404):
-        raise error
+    with api.build_kaggle_client() as kaggle:
+        return getattr(kaggle.kernels.kernels_api_client, method)(request)
 
 
 def _outputs(api: "KaggleApi", ref: str) -> Iterator[ApiKernelSessionOutputFile]:
@@ -203,12 +193,10 @@ def _outputs(api: "KaggleApi", ref: str) -> Iterator[ApiKernelSessionOutputFile]
 
 def _output(api: "KaggleApi", ref: str, token: str | None) -> ApiListKernelSessionOutputResponse:
     request = ApiListKernelSessionOutputRequest()
-    request.user_name, request.kernel_slug = ref.split("/")
     request.page_size = 100
     if token:
         request.page_token = token
-    with api.build_kaggle_client() as kaggle:
-        return kaggle.kernels.kernels_api_client.list_kernel_session_output(request)
+    return _answer(api, "list_kernel_session_output", request, ref)
 
 
 def _log_tail(client: Client, ref: str) -> str:

@@ -2,12 +2,16 @@
 
 import json
 import random
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 import requests
 from urllib3.exceptions import HTTPError as BelowRequests
 from urllib3.exceptions import NewConnectionError
+
+T = TypeVar("T")
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 300.0
@@ -30,6 +34,16 @@ class UploadFailed(requests.ConnectionError):
 
 class InTrouble(requests.RequestException):
     """429 or 5xx where the official client would take an HTTPError for "there is no such thing"."""
+
+
+def none_if_unknown(ask: Callable[[], T], statuses: Collection[int] = (403, 404)) -> T | None:
+    """The answer, or None where there is no such thing; Kaggle says 403 of a private one of one's own, too."""
+    try:
+        return ask()
+    except requests.HTTPError as error:
+        if error.response is None or error.response.status_code not in statuses:
+            raise
+        return None
 
 
 def failure_of(error: Exception) -> requests.RequestException | None:

@@ -1,6 +1,5 @@
 """Waiting for a submission's score."""
 
-import requests
 from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest, ApiSubmission
 from kagglesdk.competitions.types.submission_status import SubmissionStatus
 
@@ -8,6 +7,7 @@ from common.errors import UserError
 from common.kaggle.client import Client
 from common.kaggle.ledger import Ledger, LedgerRow
 from common.kaggle.polling import Polling
+from common.kaggle.reasons import none_if_unknown
 from common.progress import clock
 
 NOT_FOUND_YET = 120.0
@@ -47,10 +47,6 @@ def submission_of(api, ref: int) -> ApiSubmission | None:
     """The submission, or None where the leaderboard does not know it yet."""
     request = ApiGetSubmissionRequest()
     request.ref = ref
-    try:
-        with api.build_kaggle_client() as kaggle:
-            return kaggle.competitions.competition_api_client.get_submission(request)
-    except requests.HTTPError as error:
-        if error.response is not None and error.response.status_code == 404:
-            return None
-        raise
+    with api.build_kaggle_client() as kaggle:
+        client = kaggle.competitions.competition_api_client
+        return none_if_unknown(lambda: client.get_submission(request), statuses=(404,))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from common import command
-from common.errors import UserError, closest
+from common.errors import UserError
 from common.terminal import clipped
 
 USAGE = """usage: python -m common.models <verb> …
@@ -101,14 +101,10 @@ VERBS = {
 
 
 def main(arguments: list[str]) -> None:
-    verb, words = (arguments or ["help"])[0], arguments[1:]
-    if verb in ("-h", "--help", "help"):
-        print(USAGE)
+    if (verb := command.verb_of(arguments, VERBS, USAGE)) is None:
         return
-    if verb not in VERBS:
-        raise UserError(f"no verb '{verb}'{closest(verb, VERBS)}; there are {', '.join(VERBS)}")
     do, kind = VERBS[verb]
-    do(command.parse(kind, words, f"python -m common.models {verb}"))
+    do(command.parse(kind, arguments[1:], f"python -m common.models {verb}"))
 
 
 if __name__ == "__main__":

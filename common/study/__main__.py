@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from common import command
-from common.errors import UserError, closest
+from common.errors import UserError
 
 USAGE = """usage: python -m common.study <verb> …
 
@@ -127,13 +127,9 @@ VERBS = {
 
 
 def main(arguments: list[str]) -> None:
-    verb, words = (arguments or ["help"])[0], arguments[1:]
-    if verb in ("-h", "--help", "help"):
-        print(USAGE)
+    if (verb := command.verb_of(arguments, VERBS, USAGE)) is None:
         return
-    if verb not in VERBS:
-        raise UserError(f"no verb '{verb}'{closest(verb, VERBS)}; there are {', '.join(VERBS)}")
-    options = command.parse(VERBS[verb], words, f"python -m common.study {verb}")
+    options = command.parse(VERBS[verb], arguments[1:], f"python -m common.study {verb}")
     if verb == "figures":
         from common.study.figures import draw_all
 

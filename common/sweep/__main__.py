@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import command, terminal
-from common.errors import UserError, closest
 
 USAGE = """usage: python -m common.sweep <verb> [--sweep NAME] [--runs runs]
 
@@ -61,14 +60,10 @@ VERBS = {"status": (status, StatusOptions), "results": (results, ResultsOptions)
 
 
 def main(arguments: list[str]) -> None:
-    verb, words = (arguments or ["help"])[0], arguments[1:]
-    if verb in ("-h", "--help", "help"):
-        print(USAGE)
+    if (verb := command.verb_of(arguments, VERBS, USAGE)) is None:
         return
-    if verb not in VERBS:
-        raise UserError(f"no verb '{verb}'{closest(verb, VERBS)}; there are {', '.join(VERBS)}")
     do, kind = VERBS[verb]
-    do(command.parse(kind, words, f"python -m common.sweep {verb}"))
+    do(command.parse(kind, arguments[1:], f"python -m common.sweep {verb}"))
 
 
 if __name__ == "__main__":

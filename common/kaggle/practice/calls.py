@@ -19,6 +19,7 @@ from common.kaggle.practice.board import Board
 from common.kaggle.practice.datasets import Datasets
 from common.kaggle.practice.kernels import Kernels
 from common.kaggle.practice.leaderboard import leaderboard
+from common.kaggle.practice.paging import page
 
 OCTETS = "application/octet-stream"
 
@@ -150,11 +151,9 @@ def _upload_address(token: str, secret: str, base: str) -> str:
 
 def _list_files(board: Board, request: api.ApiListDataFilesRequest) -> api.ApiListDataFilesResponse:
     everything = list(data.files(board.competition(request.competition_name)))
-    start = int(request.page_token) if request.page_token.isdigit() else 0
-    end = start + (request.page_size or 20)
     response = api.ApiListDataFilesResponse()
-    response.files = [_listed(name, path) for name, path in everything[start:end]]
-    response.next_page_token = str(end) if end < len(everything) else ""
+    files, response.next_page_token = page(everything, request)
+    response.files = [_listed(name, path) for name, path in files]
     return response
 
 

@@ -18,6 +18,7 @@ from common.errors import UserError
 from common.kaggle.practice import blobs
 from common.kaggle.practice.claim import claimed
 from common.kaggle.practice.dataset_store import Dataset, DatasetStore, Version
+from common.kaggle.practice.paging import page
 from common.kaggle.practice.refused import Refused
 from common.kaggle.practice.settings import OWNER, Settings
 from common.kaggle.practice.store import Store, Upload
@@ -114,11 +115,9 @@ class Datasets:
     def list_files(self, request: api.ApiListDatasetFilesRequest) -> api.ApiListDatasetFilesResponse:
         version = self.version(request)
         everything = list(_files(version))
-        start = int(request.page_token) if request.page_token.isdigit() else 0
-        end = start + (request.page_size or 20)
         response = api.ApiListDatasetFilesResponse()
-        response.dataset_files = [_listed_file(name, path) for name, path in everything[start:end]]
-        response.next_page_token = str(end) if end < len(everything) else ""
+        files, response.next_page_token = page(everything, request)
+        response.dataset_files = [_listed_file(name, path) for name, path in files]
         return response
 
     def version(self, request: api.ApiListDatasetFilesRequest | api.ApiDownloadDatasetRequest) -> Version:

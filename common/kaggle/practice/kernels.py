@@ -13,6 +13,7 @@ from kagglesdk.kernels.types.kernels_enums import KernelWorkerStatus
 from common.kaggle.practice.board import Board
 from common.kaggle.practice.datasets import Datasets
 from common.kaggle.practice.kernel_store import KernelStore, KernelVersion, Session
+from common.kaggle.practice.paging import page
 from common.kaggle.practice.refused import Refused
 from common.kaggle.practice.settings import OWNER
 
@@ -89,14 +90,12 @@ class Kernels:
         """The files of a finished session, a page of them, and the log up to now. `sign` makes an address of a path."""
         version = self.version(request.user_name, request.kernel_slug, request.version_label)
         everything = list(self.output_files(version))
-        start = int(request.page_token) if request.page_token.isdigit() else 0
-        end = start + (request.page_size or 20)
         response = api.ApiListKernelSessionOutputResponse()
-        for name in everything[start:end]:
+        names, response.next_page_token = page(everything, request)
+        for name in names:
             listed = api.ApiKernelSessionOutputFile()
             listed.file_name, listed.url = name, sign(f"/output/{version.slug}/{version.number}/{name}")
             response.files.append(listed)
-        response.next_page_token = str(end) if end < len(everything) else ""
         response.log = log(self.store.session(version).folder)
         return response
 
