@@ -118,6 +118,7 @@ def test_a_notebook_sees_what_it_would_on_kaggle_and_nothing_of_this_machine(pra
     with running([practice], tmp_path / "state", Settings(dataset_seconds=0.0)) as url:
         api = practice_client(url).api
         api.dataset_create_new(str(dataset_folder(tmp_path / "dataset")), quiet=True)
+        until(lambda: api.dataset_status("practice/my-weights") == "ready")
         answer = push(api, tmp_path / "k", notebook(LOOK, "1 / 0"), dataset_sources=["practice/my-weights"])
         assert (answer.version_number, answer.error) == (1, "")
         status = ended(api)
