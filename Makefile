@@ -10,7 +10,7 @@ LAUNCH = $(if $(GPUS),common.launch $(GPUS))
 FORWARD = $(if $(DATA),--data "$(DATA)") $(STUDY_OPTIONS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format practice dashboard new-competition report test-pages requirements bench bench-feed bench-train bench-weights bench-sweep bench-halving models notebooks study study-status study-tables study-figures transfer study-small
+.PHONY: help setup demo test test-slow torture lint format practice dashboard new-competition report test-pages requirements bench bench-feed bench-train bench-weights bench-sweep bench-halving models notebooks study study-status study-tables study-figures transfer study-small
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -34,10 +34,13 @@ aptos-submit-sample: setup
 	@$(PY) -m competitions aptos submit --data sample $(ARGS)
 
 test: setup lint  ## install, lint, and run the quick tests
-	@$(PY) -m pytest -q -m "not slow"
+	@$(PY) -m pytest -q -m "not slow and not torture"
 
 test-slow: setup  ## run the slow tests
-	@$(PY) -m pytest -q -m slow --ignore tests/pages
+	@$(PY) -m pytest -q -m "slow and not torture" --ignore tests/pages
+
+torture: setup  ## kill it, fill the disk, flip bits, feed it nonsense, storm the server: what promises.md says, with counts
+	@$(PY) -m pytest -q -m torture
 
 test-pages: setup  ## the pages of `report` in a real browser, which it installs where it may
 	@$(PY) -m tests.pages
