@@ -24,7 +24,7 @@ $(VENV)/.synced: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=" >&2; exit 2; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@test -x $(VENV)/bin/uv || $(PY) -m pip install -q --disable-pip-version-check uv
-	@$(VENV)/bin/uv pip sync -q --python $(PY) --require-hashes requirements.txt
+	@$(VENV)/bin/uv pip sync -q --compile-bytecode --python $(PY) --require-hashes requirements.txt
 	@touch $@
 
 demo: aptos-submit-sample  ## the whole way for APTOS on sample data, to a practice score
