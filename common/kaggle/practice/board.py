@@ -79,11 +79,10 @@ class Board:
                 self.score(submission)
 
     def submissions(self, request: api.ApiListSubmissionsRequest) -> api.ApiListSubmissionsResponse:
-        everything = self.store.submissions(self.competition(request.competition_name).slug)
         size = request.page_size or 20
-        start = (max(request.page, 1) - 1) * size
+        slug, start = self.competition(request.competition_name).slug, (max(request.page, 1) - 1) * size
         response = api.ApiListSubmissionsResponse()
-        response.submissions = [_as_listed(submission) for submission in everything[start : start + size]]
+        response.submissions = [_as_listed(submission) for submission in self.store.submissions(slug, start, size)]
         return response
 
     def submission(self, request: api.ApiGetSubmissionRequest) -> api.ApiSubmission:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.kaggle.database import Database
+from common.kaggle.database import KeptOpen
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS secret (value TEXT NOT NULL);
@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS uploads (
 CREATE TABLE IF NOT EXISTS submissions (
     ref INTEGER PRIMARY KEY, slug TEXT NOT NULL, token TEXT NOT NULL UNIQUE, file_name TEXT NOT NULL,
     size INTEGER NOT NULL, description TEXT NOT NULL, created TEXT NOT NULL, status TEXT NOT NULL,
-    error TEXT, public_score REAL, private_score REAL)
+    error TEXT, public_score REAL, private_score REAL);
+CREATE INDEX IF NOT EXISTS submissions_of_a_day ON submissions (slug, created)
 """
 
 NEXT_REF = "MAX(?, 1 + COALESCE((SELECT MAX(ref) FROM submissions), 0))"
@@ -64,9 +65,9 @@ class Store:
         self.state = Path(state).resolve()
         self.database = self.tables(SCHEMA)
 
-    def tables(self, schema: str) -> Database:
+    def tables(self, schema: str) -> KeptOpen:
         """The one SQLite file, with these tables in it."""
-        return Database(self.state / "practice.sqlite", schema)
+        return KeptOpen(self.state / "practice.sqlite", schema)
 
     def secret(self) -> str:
         """The key that signs addresses, made once."""
@@ -112,9 +113,9 @@ class Store:
     def submission_of(self, token: str) -> Submission | None:
         return next(iter(self._select("token = ?", token)), None)
 
-    def submissions(self, slug: str) -> list[Submission]:
-        """Latest first."""
-        return self._select("slug = ?", slug)
+    def submissions(self, slug: str, start: int = 0, size: int = -1) -> list[Submission]:
+        """Latest first: `size` of them from the one at `start` on, by default all."""
+        return self._select("slug = ?", slug, start=start, size=size)
 
     def pending(self) -> list[Submission]:
         return self._select("status = 'PENDING'")
@@ -124,10 +125,10 @@ class Store:
         with self.database.transaction() as connection:
             return _count_today(connection, slug), _count_since(connection, slug, "")
 
-    def _select(self, condition: str, *values) -> list[Submission]:
+    def _select(self, condition: str, *values, start: int = 0, size: int = -1) -> list[Submission]:
+        query = f"SELECT * FROM submissions WHERE {condition} ORDER BY ref DESC LIMIT ? OFFSET ?"
         with self.database.transaction() as connection:
-            rows = connection.execute(f"SELECT * FROM submissions WHERE {condition} ORDER BY ref DESC", values)
-            return [Submission(**row) for row in rows]
+            return [Submission(**row) for row in connection.execute(query, [*values, size, start])]
 
     def _file(self, token: str, file_name: str) -> Path:
         return self.state / "uploads" / f"{token}{Path(file_name).suffix}"
