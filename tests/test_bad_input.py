@@ -1,0 +1,49 @@
+"""Whatever a user brings is handled, or is one line that names the culprit; nothing is lost and nothing half-written.
+
+The catalogue is in `tests/bad_input`, a table for each subject.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.bad_input import images
+from tests.bad_input.case import Case, try_case
+from tests.bad_input.worlds import write_world
+
+CASES = [*images.CASES]
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    """Competition → its whole download, written once."""
+    root, written = tmp_path_factory.mktemp("downloads"), {}
+
+    def of(name: str) -> Path:
+        if name not in written:
+            write_world(name, root / name)
+            written[name] = root / name
+        return written[name]
+
+    return of
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> Path:
+    """An empty working folder and home, without an account."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("KAGGLE_")] + ["PRACTICE_URL"]:
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [pytest.param(case, name, id=f"{case.name}: {name}") for case in CASES for name in case.competitions],
+)
+def test_bad_input(case: Case, name: str, downloads, world):
+    shutil.copytree(downloads(name), world / "data" / name)
+    try_case(case, name, world)
