@@ -104,6 +104,10 @@ class Feed:
         """The rows of an epoch's batches, without the images: int64 (B,) each."""
         return [rows for rows, _ in self._plan(epoch, first_step=0)]
 
+    def batch(self, epoch: int, step: int) -> np.ndarray:
+        """The rows of one batch, those of all shares: int64 (B,)."""
+        return self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+
     def close(self) -> None:
         """End the workers. A later epoch starts new ones."""
         iterator = getattr(self._loader, "_iterator", None)
@@ -117,12 +121,15 @@ class Feed:
     def __exit__(self, *exception) -> None:
         self.close()
 
-    def _plan(self, epoch: int, first_step: int) -> Plan:
+    def _order(self, epoch: int) -> np.ndarray:
+        """The rows of an epoch in their order."""
         order, random = self.rows, np.random.default_rng((self.seed, epoch))
         if self.weights is not None:
             order = drawn(order, self.weights, random)
-        if self.shuffle:
-            order = random.permutation(order)
+        return random.permutation(order) if self.shuffle else order
+
+    def _plan(self, epoch: int, first_step: int) -> Plan:
+        order = self._order(epoch)
         seeds = image_seeds(self.seed, epoch, order)
         starts = range(first_step * self.batch_size, self.steps_per_epoch * self.batch_size, self.batch_size)
         first, every = self.share

@@ -5,9 +5,8 @@ and continued ends with the same bits on the same machine. Nothing in the step w
 """
 
 import hashlib
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save
 from timm.utils import ModelEmaV3
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torchvision.transforms.v2 import CutMix, MixUp
 
 from common.errors import UserError
@@ -29,8 +29,12 @@ from common.progress import Progress
 from common.recipe import Recipe
 from common.train import ranks
 from common.train.checkpoint import load_state, save_state
+from common.train.finite import Steps, has_finite_weights
 from common.train.gradients import Execution, Gradients
 from common.train.optim import learning_rate_at, optimizer_of, set_learning_rate
+
+LOOK_EVERY = 10.0
+"""Seconds after which the losses are looked at, whether or not a state is due: what has gone astray is said soon."""
 
 Watch = Callable[[int, float | None], bool]
 """(epochs trained, the score after the last of them) → whether to stop there."""
@@ -64,6 +68,7 @@ class Fold:
         state_every: seconds between resumable states.
         watch: asked after every epoch; where it says stop, the state is kept and a later call goes on from there.
         how: the machine's share in how a step is computed.
+        ids: of the table's rows, for what is told of them; None: their numbers.
 
     Where several processes train it, each has the feeds of its share, and the first one alone writes and is watched.
     """
@@ -85,6 +90,7 @@ class Fold:
         state_every: float = 120.0,
         watch: Watch | None = None,
         how: Execution | None = None,
+        ids: Sequence[str] | None = None,
     ) -> None:
         self.recipe, self.train_feed, self.valid_feed = recipe, train, valid
         self.folder, self.device, self.activate, self.score = folder, device, activate, score
@@ -96,6 +102,8 @@ class Fold:
         self.learning_rate = learning_rate_at(recipe, train.steps_per_epoch)
         self.gradients = Gradients(self.network, loss, mixing(recipe), device, how or Execution())
         self.watch = watch or (lambda epoch, score: False)
+        known = [self.targets] if self.metadata is None else [self.targets, self.metadata]
+        self.steps = Steps(recipe, train, folder, self.learning_rate, ids, known)
         self.epoch, self.step, self.history = 0, 0, []
         self.state_every, self.last_state = state_every, time.monotonic()
         self.loss_sum = torch.zeros((), device=device)
@@ -144,6 +152,8 @@ class Fold:
             self.step += 1
             images_seen += count
             progress.update(count, note)
+            if self.steps.due(LOOK_EVERY):
+                self.steps.check(self.epoch, self.step)
             self.save_state_when_due()
         return images_seen
 
@@ -153,15 +163,20 @@ class Fold:
         set_learning_rate(self.optimizer, self.learning_rate(global_step))
         seed = step_seed(self.recipe.seed, self.epoch, self.step) ^ ranks.rank()
         beside = None if self.metadata is None else self.metadata[rows]
-        self.loss_sum += self.gradients(seed, images, self.targets[rows], beside, self.train_feed.images_in(self.step))
+        loss = self.gradients(seed, images, self.targets[rows], beside, self.train_feed.images_in(self.step))
+        self.loss_sum += loss
+        weights = [weight for weight in self.network.parameters() if weight.grad is not None]
+        norm = get_total_norm([weight.grad for weight in weights])
+        self.steps.note(loss, norm)
         if self.recipe.clip_gradient:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradient)
+            clip_grads_with_norm_(weights, self.recipe.clip_gradient, norm)
         self.optimizer.step()
         if self.ema:
             self.ema.update(self.network, step=global_step + 1)
 
     def end_epoch(self, seconds: float, images: int) -> None:
         """Validate, write the curve, keep the weights if they are among the best."""
+        self.steps.check(self.epoch, self.step)
         last_step = (self.epoch + 1) * self.train_feed.steps_per_epoch - 1
         train_loss = float(self.loss_sum) / self.train_feed.steps_per_epoch
         ranks.with_the_leaders_statistics(*dict.fromkeys((self.network, self.best_network)))
@@ -170,7 +185,7 @@ class Fold:
             "epoch": self.epoch + 1,
             "learning_rate": self.learning_rate(last_step),
             "train_loss": train_loss,
-            "score": self.validate(train_loss, gallery),
+            "score": self.validate(gallery),
             "seconds": round(seconds, 3),
             "images_per_second": round(images / max(seconds, 1e-9), 1),
         }
@@ -185,17 +200,18 @@ class Fold:
         self.write_curves(row)
         self.save_state_when_due()
 
-    def validate(self, train_loss: float, gallery: Gallery) -> float | None:
-        """The score on the held-out rows, None where there are none. Raises UserError where training went astray."""
+    def validate(self, gallery: Gallery) -> float | None:
+        """The score on the held-out rows, None where there are none. Raises UserError where weights or outputs are not
+        finite: the last steps may have ruined them although each was."""
         outputs = np.zeros(1)
         if self.valid_feed is not None:
             act = partial(self.activate, gallery=gallery)
             share = predict_outputs(self.best_network, self.valid_feed, self.device, act, metadata=self.metadata)
             outputs = ranks.together(share)
-        if not (math.isfinite(train_loss) and np.isfinite(outputs).all()):
+        if not (has_finite_weights(self.best_network) and np.isfinite(outputs).all()):
             raise UserError(
-                f"epoch {self.epoch + 1} of {self.folder} ended with loss {train_loss:g} or outputs not finite: "
-                f"lower --learning-rate (now {self.recipe.learning_rate:g}) or set --clip-gradient 1"
+                f"{self.folder.name}, epoch {self.epoch + 1} ended with weights or outputs that are not finite; "
+                + self.steps.way_out(self.train_feed.rows if self.valid_feed is None else self.valid_feed.rows)
             )
         return self.score(outputs) if self.valid_feed is not None else None
 
@@ -237,8 +253,10 @@ class Fold:
             self.write_state()
 
     def write_state(self) -> None:
-        """Between two states an epoch's weights are only added, so that an older state finds those it counts on."""
-        if not ranks.leads():
+        """Between two states an epoch's weights are only added, so that an older state finds those it counts on. The
+        last state stays where this one is not finite: the next step will tell, the same at every start."""
+        self.steps.check(self.epoch, self.step)
+        if not ranks.leads() or not has_finite_weights(self.network):
             return
         state = {
             "epoch": self.epoch,

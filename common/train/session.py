@@ -39,6 +39,7 @@ from common.train import ranks
 from common.train.arcface import ArcFace
 from common.train.average import average_weights
 from common.train.feeds import as_begun, training_feed
+from common.train.finite import STOPPED
 from common.train.fold import Fold
 from common.train.gallery import gallery_of, identities
 from common.train.gradients import Execution
@@ -208,6 +209,7 @@ class Session:
                 self.options.state_every,
                 watch and partial(watch, fold),
                 self.execution(),
+                self.data.table["id"].tolist(),
             )
             if not worker.run():
                 return False
@@ -227,7 +229,7 @@ class Session:
         if members is not None:
             self.write_held_out(fold, members)
         write_json(folder / "done", {"weights": [file.name for file in files]})
-        for file in {folder / "last.state", *folder.glob("weights-*.safetensors")} - set(files):
+        for file in {folder / "last.state", folder / STOPPED, *folder.glob("weights-*.safetensors")} - set(files):
             file.unlink(missing_ok=True)
 
     def execution(self) -> Execution:
