@@ -3,21 +3,25 @@
     <name>-<input size>-<format>-<fingerprint>/
         pixels.bin   the images one after the other: uint8 rows (raw) or JPEG files (jpeg; see `compress`)
         index.npy    where each one lies, its shape and its CRC-32
-        cache.json   ids, what was left out, fingerprint; written last, so a folder that has it is complete
+        cache.json   ids, what was left out, fingerprint, digest of the index; written last: a folder that has it is
+                     complete
 
-`common.prepare` fills it.
+`common.prepare` fills it. An image is compared with its CRC-32 when it is read for the first time, by whichever of the
+processes that share the cache: a disk that lost a bit is found out, and the epochs after the first cost what they did.
 """
 
 import hashlib
+import io
 import mmap
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from common.errors import UserError, listing
-from common.files import read_json
+from common.files import read_record
 
 ENTRY = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("crc", "<u4")])
 JPEG_PARAMETERS = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -38,18 +42,21 @@ class Cache:
     Cheap to open, may be pickled, and may be used on both sides of a fork.
 
     Raises:
-        UserError: the folder is no complete cache.
+        UserError: the folder is no complete cache, or, when an image is read, its bytes have changed.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         try:
-            facts = read_json(self.folder / "cache.json")
-            entries = np.load(self.folder / "index.npy")
+            facts = read_record(self.folder / "cache.json")
+            index = (self.folder / "index.npy").read_bytes()
+            entries = np.load(io.BytesIO(index))
             with open(self.folder / "pixels.bin", "rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise UserError(f"{self.folder} is no complete cache ({error}); remove it and prepare again") from error
+        if "index" in facts and hashlib.sha256(index).hexdigest() != facts["index"]:
+            raise self._damaged("index.npy")
         self.ids: list[str] = facts["ids"]
         self.skipped: list[tuple[str, str, str]] = [tuple(item) for item in facts["skipped"]]
         self.fingerprint: str = facts["fingerprint"]
@@ -62,6 +69,8 @@ class Cache:
         self._end = self._begin + entries["length"].astype(np.int64)
         self._shape = np.stack([entries["height"], entries["width"]], axis=1).astype(np.int64)
         self._read_since_release = 0
+        self._whole = mmap.mmap(-1, max(1, len(entries)))
+        """A byte an image: 1 once it was compared with its checksum. Shared with the processes forked from this one."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -79,6 +88,8 @@ class Cache:
         begin, end = self._begin[i], self._end[i]
         self._release_pages(int(end - begin))
         stored = self._pixels[begin:end]
+        if not self._whole[i]:
+            self.check([i])
         if self.format == "raw":
             return stored.reshape(*self._shape[i], self.channels)
         return decompress(stored, self.channels)
@@ -90,23 +101,30 @@ class Cache:
             self._map.madvise(mmap.MADV_DONTNEED)
             self._read_since_release = coming
 
-    def verify(self) -> None:
-        """Read everything and compare it with the checksums.
+    def check(self, rows: Iterable[int]) -> None:
+        """Compare those images with their checksums that were not read before. For whoever reads `raw`.
 
         Raises:
             UserError: names the images whose bytes have changed since they were written.
         """
-        damaged = []
-        for i, crc in enumerate(self._entries["crc"].tolist()):
-            begin, end = self._begin[i], self._end[i]
-            self._release_pages(int(end - begin))
-            if zlib.crc32(self._pixels[begin:end]) != crc:
-                damaged.append(self.ids[i])
-        if damaged:
-            raise UserError(
-                f"{self.folder} is damaged ({len(damaged)} of {len(self)} images: {listing(damaged)}); "
-                "remove it and prepare again"
-            )
+        wrong = [row for row in rows if not (self._whole[row] or self._compare(row))]
+        if wrong:
+            ids = listing(self.ids[row] for row in wrong)
+            raise self._damaged(f"{len(wrong)} of {len(self)} images: {ids}")
+
+    def _compare(self, row: int) -> bool:
+        begin, end = self._begin[row], self._end[row]
+        self._release_pages(int(end - begin))
+        same = zlib.crc32(self._pixels[begin:end]) == self._entries["crc"][row]
+        self._whole[row] = int(same)
+        return bool(same)
+
+    def verify(self) -> None:
+        """Read everything and compare it with the checksums. Raises UserError: see `check`."""
+        self.check(range(len(self)))
+
+    def _damaged(self, what: str) -> UserError:
+        return UserError(f"{self.folder} is damaged ({what}); remove it and prepare again")
 
     def __getstate__(self) -> dict:
         return {"folder": self.folder}

@@ -16,7 +16,7 @@ import torch
 from common.competition import Competition
 from common.data import fingerprint, prepared
 from common.feed import Feed
-from common.files import content_hash, sha256_of_file, write_atomically, write_json
+from common.files import content_hash, sha256_of_file, write_json
 from common.models.build import Network, build
 from common.models.folder import chosen_file
 from common.options import Options
@@ -24,6 +24,7 @@ from common.precision import autocast
 from common.predict import evaluation_feed
 from common.progress import Progress, clock
 from common.recipe import Recipe
+from common.stored import write_table
 
 FIELDS = (
     *("backbone", "weights", "pooling", "input_size", "channels", "normalization", "color_order", "preparation"),
@@ -91,7 +92,7 @@ def write_features(
         seen = embed_rows(network, feed, f"embed {file.stem}").cpu().numpy()
     features = pd.DataFrame(seen, columns=[f"e{number}" for number in range(seen.shape[1])])
     whole = pd.concat([table[kept].reset_index(drop=True), features], axis=1)
-    write_atomically(file, lambda temporary: whole.to_parquet(temporary, index=False))
+    write_table(file, whole)
 
 
 def features_of(table: pd.DataFrame) -> np.ndarray:

@@ -13,7 +13,7 @@ from common.competition import Competition
 from common.data import fingerprint
 from common.decide import Rule
 from common.errors import UserError, listing
-from common.files import content_hash, write_atomically, write_json
+from common.files import content_hash, write_json, write_record
 from common.greedy import select
 from common.labels import label_array
 from common.options import Options
@@ -21,6 +21,7 @@ from common.paired import paired_values, units_of
 from common.predict import from_table, members_of, predict_test, to_table
 from common.recipe import Recipe
 from common.run import Run, all_runs, environment, find_run, now
+from common.stored import read_table, write_table
 from common.train.score import score_out_of_fold, score_values
 
 AVERAGES = {"mean": weighted_mean, "rank": rank_mean}
@@ -122,7 +123,7 @@ def selectable(root: Path, competition: str) -> tuple[list[Run], list[Run]]:
 
 def _form(run: Run) -> tuple[frozenset[str], int]:
     """The ids that a run held out, and how many dimensions its outputs have."""
-    table = pd.read_parquet(run.folder / "out_of_fold.parquet")
+    table = read_table(run.folder / "out_of_fold.parquet")
     return frozenset(table["id"]), from_table(table).ndim
 
 
@@ -143,7 +144,7 @@ def held_out(members: Sequence[Run], how: str) -> list[pd.DataFrame]:
     decision = members[0].recipe.decision
     if how == "rank" and decision not in ("thresholds", "prevalence", "probability"):
         raise UserError(f"ranks cannot be decided by '{decision}'; blend with --how mean")
-    return align([pd.read_parquet(run.folder / "out_of_fold.parquet") for run in members])
+    return align([read_table(run.folder / "out_of_fold.parquet") for run in members])
 
 
 def like(table: pd.DataFrame, outputs: np.ndarray) -> pd.DataFrame:
@@ -160,9 +161,9 @@ def write_blend(
     about |= {"data": first.fingerprint, "source": first.about.get("source"), "started": now()}
     run = Run(root / competition.name / f"blend-{content_hash(blend)}")
     write_json(run.folder / "environment.json", environment())
-    write_json(run.folder / "run.json", about)
-    write_atomically(run.folder / "out_of_fold.parquet", lambda path: table.to_parquet(path, index=False))
-    write_json(run.folder / "metrics.json", metrics)
+    write_record(run.folder / "run.json", about)
+    write_table(run.folder / "out_of_fold.parquet", table)
+    write_record(run.folder / "metrics.json", metrics)
     return run
 
 
@@ -189,7 +190,7 @@ def predict_run(
         ids, parts = members_of(predict_test(competition, member, test, replace(options, again=False), part))
         outputs.append(parts.mean(0))
     table = to_table(ids, average(recipe, outputs), member=0)
-    write_atomically(run.folder / f"{part}.parquet", lambda path: table.to_parquet(path, index=False))
+    write_table(run.folder / f"{part}.parquet", table)
     run.update(**{part: fingerprint(competition, test)})
     return table
 

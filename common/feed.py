@@ -166,7 +166,10 @@ class Feed:
 
     def _made(self) -> Iterator[Any]:
         try:
-            yield from self._loader
+            for made in self._loader:
+                if isinstance(made, UserError):
+                    raise made
+                yield made
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker (pid"):  # what torch says of a process, not of an exception
                 raise
@@ -234,15 +237,19 @@ class Keys(Sampler):
 
 
 class Batches(Dataset):
-    """(slot, rows, seeds) → slot, which then holds the batch."""
+    """(slot, rows, seeds) → slot, which then holds the batch; or the error of a damaged image, which as an exception
+    would come out of a worker as its traceback."""
 
     def __init__(self, cache, transform: Transform, slots: np.ndarray) -> None:
         self.cache, self.transform, self.slots = cache, transform, slots
 
-    def __getitem__(self, key: tuple[int, np.ndarray, np.ndarray]) -> int:
+    def __getitem__(self, key: tuple[int, np.ndarray, np.ndarray]) -> int | UserError:
         slot, rows, seeds = key
-        for i, (row, seed) in enumerate(zip(rows.tolist(), seeds.tolist(), strict=True)):
-            self.slots[slot, i] = self.transform(self.cache[row], seed)
+        try:
+            for i, (row, seed) in enumerate(zip(rows.tolist(), seeds.tolist(), strict=True)):
+                self.slots[slot, i] = self.transform(self.cache[row], seed)
+        except UserError as error:
+            return error
         return slot
 
 

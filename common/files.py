@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.leftovers import in_the_making, sweep_up
+
+CHECKSUM = "checksum"
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it into place.
+    """Let `write` fill a temporary file beside `path`, then rename it into place. Those that killed processes left in
+    the folder go.
 
     Raises:
         UserError: the folder cannot be written or the disk is full; what was at `path` before is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = in_the_making(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_up(path.parent)
         write(temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
@@ -66,7 +71,40 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Raises ValueError for what is no JSON, too deeply nested JSON too."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def write_record(path: Path, value: dict[str, Any]) -> None:
+    """A JSON object beside whose own fields `checksum` stands, the SHA-256 of the rest; see `read_record`."""
+    plain = json.loads(json.dumps(value, default=str))
+    write_json(path, {**plain, CHECKSUM: content_hash(plain, length=64)})
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `write_record` was given. A file without checksum, as an earlier version wrote it, is taken as it is.
+
+    Raises:
+        UserError: its bytes are not those that were written.
+    """
+    try:
+        value = read_json(path)
+        checksum = value.pop(CHECKSUM, None)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise damaged(path) from error
+    if checksum is not None and checksum != content_hash(value, length=64):
+        raise damaged(path)
+    return value
+
+
+def damaged(path: Path) -> UserError:
+    """The error of a file whose bytes have changed since they were written."""
+    run = next((folder for folder in Path(path).parents if (folder / "run.json").is_file()), None)
+    again = f"remove the run's folder {run} and start the same command again" if run else "make it again"
+    return UserError(f"{path} is damaged: its bytes are not those that were written; put a copy of it back, or {again}")
 
 
 def sha256_of_file(path: Path) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from common.competition import Competition
 from common.metrics import Weighted, find
 from common.run import Run
+from common.stored import read_table
 from common.train.score import decided
 
 
@@ -39,7 +40,7 @@ def compare(
     together, the same for every recipe. Of S seeds S - 1 are drawn, which gives the mean over few seeds its right
     spread (Rao and Wu, 1988); one seed alone says nothing of the spread over seeds.
     """
-    tables = [[pd.read_parquet(run.folder / "out_of_fold.parquet") for run in row] for row in runs]
+    tables = [[read_table(run.folder / "out_of_fold.parquet") for run in row] for row in runs]
     units = pd.Index(np.unique(np.concatenate([units_of(table) for row in tables for table in row])))
     measures = [
         [

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 import torch
@@ -81,12 +81,13 @@ class Resident:
     """All images in the memory of the device."""
 
     def __init__(self, cache, device: torch.device) -> None:
-        self.device = device
+        self.device, self.cache = device, proxy(cache)  # else the cache would never be let go
         self.pixels, begin = mapped(cache) if device.type == "cpu" else copied(cache, device)
         self.begin, self.sides = torch.from_numpy(begin).to(device), torch.from_numpy(cache.shapes).float().to(device)
 
     def batches(self, plan: Iterable[np.ndarray]) -> Iterator[Batch]:
         for numbers in plan:
+            self.cache.check(numbers)
             rows = on(self.device, numbers)
             height, width = self.sides[rows].unbind(1)
             yield Batch(Pictures(self.pixels, self.begin[rows], height, width), rows)

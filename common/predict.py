@@ -17,7 +17,6 @@ from common.competition import Competition
 from common.data import fingerprint, prepared
 from common.errors import UserError
 from common.feed import Feed
-from common.files import write_atomically
 from common.models.build import Network, build
 from common.models.weights import read_weights
 from common.options import Options
@@ -26,6 +25,7 @@ from common.precision import autocast
 from common.progress import Progress, clock
 from common.recipe import Recipe
 from common.run import Run
+from common.stored import read_table, write_table
 from common.views import View, views
 
 
@@ -186,7 +186,7 @@ def predict_test(
     """
     file, images = run.folder / f"{part}.parquet", fingerprint(competition, test)
     if file.is_file() and run.about.get(part) == images and not options.again:
-        return pd.read_parquet(file)
+        return read_table(file)
     recipe = run.recipe
     cache, _ = prepared(competition, test.assign(source=part), recipe, replace(options, skip_bad=False))
     weights, devices = run.weights(), devices_of(options)
@@ -202,7 +202,7 @@ def predict_test(
     parts = [to_table(test["id"], part, member=member, fold=weights[member][0]) for member, part in enumerate(outputs)]
     table = pd.concat(parts, ignore_index=True)
     run.update(**{part: None})  # a kill between the two must not leave old predictions under a new name
-    write_atomically(file, lambda temporary: table.to_parquet(temporary, index=False))
+    write_table(file, table)
     run.update(**{part: images})
     return table
 

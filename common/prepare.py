@@ -20,7 +20,7 @@ import pandas as pd
 from common.cache import Cache, Concatenation, concatenate
 from common.decode import Decoders, Task
 from common.errors import UserError, listing
-from common.files import write_atomically, write_json, write_text
+from common.files import sha256_of_file, write_atomically, write_record, write_text
 from common.journal import Journal
 from common.progress import Progress, clock
 from common.reader import Reader
@@ -157,7 +157,8 @@ def make(source: Source, site: Site, formats: tuple[Format, ...], workers: int, 
     facts = {"name": site.name, "input_size": site.input_size, "format": format, "fingerprint": source.fingerprint}
     facts["channels"] = read.channels
     write_atomically(folder / "index.npy", lambda path: save(path, journal.entries[kept]))
-    write_json(folder / "cache.json", facts | {"ids": [source.ids[row] for row in kept], "skipped": skipped})
+    facts["index"] = sha256_of_file(folder / "index.npy")
+    write_record(folder / "cache.json", facts | {"ids": [source.ids[row] for row in kept], "skipped": skipped})
     (folder / "done.log").unlink()
     site.remove_unfinished(keep=(folder,))
     return folder

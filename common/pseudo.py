@@ -20,6 +20,7 @@ from common.options import Options
 from common.outputs import plain_labels
 from common.predict import from_table, predict_test
 from common.run import Run
+from common.stored import read_table
 
 
 def with_pseudo_labels(
@@ -64,7 +65,7 @@ def check_teacher(data: Data, teacher: Run) -> None:
             f"run {teacher.id} was trained on other data than this, perhaps on its test images; train another"
         )
     file = teacher.folder / "out_of_fold.parquet"
-    theirs = pd.read_parquet(file, columns=["id", "fold"]) if file.is_file() else pd.DataFrame(columns=["id", "fold"])
+    theirs = read_table(file)[["id", "fold"]] if file.is_file() else pd.DataFrame(columns=["id", "fold"])
     for fold in data.folds:
         ours = set(data.table["id"].to_numpy()[data.valid_rows(fold)])
         if ours and ours != set(theirs.loc[theirs["fold"] == fold, "id"]):

@@ -13,6 +13,7 @@ from common.labels import as_text, label_array
 from common.predict import from_table
 from common.recipe import Recipe
 from common.run import Run
+from common.stored import read_table
 
 
 def suspicion(outputs: np.ndarray, labels: np.ndarray, task: Task, classes: int) -> np.ndarray:
@@ -71,7 +72,7 @@ def suspicious_rows(run: Run, competition: Competition, share: float) -> pd.Data
         raise UserError(f"run {run.id} has no out-of-fold predictions to judge labels by; name a finished run that has")
     if run.about.get("blend", {}).get("how") == "rank":
         raise UserError(f"run {run.id} blends ranks, which do not say how sure it is; name one that blends the mean")
-    table = pd.read_parquet(file)
+    table = read_table(file)
     outputs, classes = from_table(table), len(competition.classes)
     values = Rule.from_dict(run.metrics["rule"])(outputs)
     table["predicted"] = as_text(values) if competition.task == "multilabel" else values

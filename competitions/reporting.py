@@ -135,12 +135,12 @@ def source_of(competition: Competition, run: Run, options: Options) -> Source | 
 def is_of(run: Run, raw: Source) -> bool:
     """Whether the run was trained on these data, or on what a practice test set left of them: then all its held-out
     rows are among them, with the same labels."""
-    import pandas as pd
+    from common.stored import read_table
 
     try:
         if raw.fingerprint == data_of(run):
             return True
-        held_out = pd.read_parquet(run.folder / "out_of_fold.parquet", columns=["id", "label"])
+        held_out = read_table(run.folder / "out_of_fold.parquet")[["id", "label"]]
     except (UserError, OSError):
         return False
     both = held_out.astype(str).merge(raw.train[["id", "label"]].astype(str))

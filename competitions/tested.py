@@ -7,7 +7,7 @@ the seeds is scored, and no other.
 from collections import defaultdict
 from collections.abc import Iterable
 
-from common.files import read_json, write_json
+from common.files import write_json
 from common.options import Options
 from common.run import Run
 from common.study.from_runs import TEST
@@ -37,7 +37,7 @@ def chosen(tasks: Iterable[Task], options: Options) -> list[Task]:
     for task in tasks:
         folder = task.folder(options.runs)
         if state_of(folder).kind == "done":
-            score = read_json(folder / "metrics.json")["score"]
+            score = Run(folder).metrics["score"]
             cells[task.job.cell][recipe_hash(task.job.recipe)].append((task, score))
     best = [max(recipes.values(), key=mean_score) for recipes in cells.values()]
     return [task for scored in best for task, _ in scored]

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pandas as pd
 import tyro
 
 from common import terminal
@@ -101,6 +100,7 @@ class ProbeArguments(Arguments):
 
 def probe(competition: Competition, words: list[str]) -> None:
     from common.files import write_text
+    from common.stored import read_table
     from common.train.probes import probe_grid
 
     asked, _ = parse_arguments(competition, "probe", words, ProbeArguments)
@@ -108,7 +108,7 @@ def probe(competition: Competition, words: list[str]) -> None:
     with terminal.aside(asked.json):
         raw = source(competition, options)
         folder = _embedded(recipe, raw, options)
-        table = probe_grid(competition, recipe, pd.read_parquet(folder / "train.parquet"), options)
+        table = probe_grid(competition, recipe, read_table(folder / "train.parquet"), options)
     path = folder / "probes.csv"
     write_text(path, table.to_csv(index=False))
     if asked.json:

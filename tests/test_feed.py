@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import zlib
 from pathlib import Path
 
 import cv2
@@ -237,6 +238,7 @@ def sparse_cache(folder: Path, n: int) -> Cache:
     entries = np.zeros(n, ENTRY)
     entries["offset"], entries["length"] = np.arange(n) * length, length
     entries["height"] = entries["width"] = 160
+    entries["crc"] = zlib.crc32(bytes(length))
     np.save(folder / "index.npy", entries)
     with open(folder / "pixels.bin", "wb") as file:
         file.truncate(n * length)

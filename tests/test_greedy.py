@@ -259,4 +259,5 @@ def test_metrics_of_a_chosen_blend_are_plain_json(tmp_path):
     runs = [write_run(tmp_path, f"run{i}", members[i], labels, PROBABILITY) for i in range(2)]
     blend = select_runs(MELANOMA, runs, "mean", tmp_path)
     metrics = json.loads((blend.folder / "metrics.json").read_text())
-    assert set(metrics) == {"metric", "score", "interval", "n", "folds", "rule", "in_sample", "gain", "best"}
+    assert metrics == {**blend.metrics, "checksum": metrics["checksum"]}
+    assert set(blend.metrics) == {"metric", "score", "interval", "n", "folds", "rule", "in_sample", "gain", "best"}

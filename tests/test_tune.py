@@ -21,11 +21,12 @@ from common.predict import to_table
 from common.recipe import Recipe
 from common.recipe_file import load_recipe, save_recipe
 from common.run import Busy, Run, all_runs
+from common.tuning.journal import mend
 from common.tuning.locks import FileLocks
 from common.tuning.report import as_text, found, sentence, write_report
 from common.tuning.search import running, work
 from common.tuning.space import Range, grid, search_space
-from common.tuning.study import Question, database_address, journal_of, mend, opened, storage_at
+from common.tuning.study import Question, database_address, journal_of, opened, storage_at
 from competitions import load, names
 from competitions.__main__ import run as command
 from competitions.tuning import journal
@@ -235,7 +236,7 @@ def test_a_line_that_was_half_written_is_taken_off_the_journal(tmp_path):
     with open(path, "a") as file:
         file.write('{"op_code":5,"work')
     assert len(tune(question(sampler="grid"), tmp_path, 4, Instant(tmp_path))) == 4
-    mend(str(tmp_path / "none.journal"))
+    mend(tmp_path / "none.journal")
 
 
 # Several workers

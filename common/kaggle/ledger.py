@@ -4,13 +4,14 @@ built → validated → uploaded → submitted → scored | failed; a command th
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from sqlite3 import Connection, Row
 from typing import Any, Literal
 
 from common import terminal
-from common.files import alone
+from common.files import alone, content_hash, damaged
 from common.kaggle.database import Database
 from common.kaggle.standing import Standing
 
@@ -21,10 +22,18 @@ CREATE TABLE IF NOT EXISTS submissions (
     id INTEGER PRIMARY KEY, competition TEXT NOT NULL, leaderboard TEXT NOT NULL, run_id TEXT NOT NULL,
     sha256 TEXT NOT NULL, description TEXT NOT NULL, file TEXT NOT NULL, cv_score REAL, state TEXT NOT NULL,
     ref INTEGER, public_score REAL, private_score REAL, error TEXT, created TEXT NOT NULL, updated TEXT NOT NULL,
-    arena TEXT NOT NULL DEFAULT '', kernel TEXT, kernel_version INTEGER, rank INTEGER, teams INTEGER);
+    arena TEXT NOT NULL DEFAULT '', kernel TEXT, kernel_version INTEGER, rank INTEGER, teams INTEGER,
+    checksum TEXT);
 CREATE INDEX IF NOT EXISTS same_bytes ON submissions (competition, leaderboard, sha256)
 """
-ADDED = ("arena TEXT NOT NULL DEFAULT ''", "kernel TEXT", "kernel_version INTEGER", "rank INTEGER", "teams INTEGER")
+ADDED = (
+    "arena TEXT NOT NULL DEFAULT ''",
+    "kernel TEXT",
+    "kernel_version INTEGER",
+    "rank INTEGER",
+    "teams INTEGER",
+    "checksum TEXT",
+)
 """Columns that ledgers of the first days lack."""
 
 
@@ -74,7 +83,10 @@ class LedgerRow:
 
 
 class Ledger:
-    """The rows in `path`, safe for several processes. Every method raises UserError where the file cannot be used."""
+    """The rows in `path`, safe for several processes. Each holds its own checksum.
+
+    Every method raises UserError where the file cannot be used, or is not what was written.
+    """
 
     def __init__(self, path: Path = DEFAULT) -> None:
         self.path = Path(path)
@@ -88,14 +100,15 @@ class Ledger:
         marks = ", ".join("?" * len(fields))
         with self.database.transaction() as connection:
             insert = f"INSERT INTO submissions ({', '.join(fields)}) VALUES ({marks}) RETURNING *"
-            return LedgerRow(**connection.execute(insert, list(fields.values())).fetchone())
+            return self._sealed(connection, connection.execute(insert, list(fields.values())).fetchone())
 
     def update(self, row: LedgerRow, **fields: Any) -> LedgerRow:
         fields |= {"updated": _now()}
         changes = ", ".join(f"{name} = ?" for name in fields)
         with self.database.transaction() as connection:
+            self._whole(connection.execute("SELECT * FROM submissions WHERE id = ?", (row.id,)).fetchone())
             update = f"UPDATE submissions SET {changes} WHERE id = ? RETURNING *"
-            return LedgerRow(**connection.execute(update, [*fields.values(), row.id]).fetchone())
+            return self._sealed(connection, connection.execute(update, [*fields.values(), row.id]).fetchone())
 
     def find(self, competition: str, leaderboard: str, arena: str, sha256: str) -> LedgerRow | None:
         """The latest submission of the same bytes to the same leaderboard."""
@@ -115,6 +128,8 @@ class Ledger:
 
     def _add_columns(self) -> None:
         with self.database.transaction() as connection:
+            if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+                raise damaged(self.path)
             there = {row["name"] for row in connection.execute("PRAGMA table_info(submissions)")}
             for column in ADDED:
                 if column.split()[0] not in there:
@@ -123,7 +138,22 @@ class Ledger:
     def _select(self, condition: str, *values: str | int) -> list[LedgerRow]:
         with self.database.transaction() as connection:
             rows = connection.execute(f"SELECT * FROM submissions WHERE {condition} ORDER BY id", values)
-            return [LedgerRow(**row) for row in rows]
+            return [self._whole(row) for row in rows]
+
+    def _sealed(self, connection: Connection, record: Row) -> LedgerRow:
+        row = _without_checksum(record)
+        connection.execute("UPDATE submissions SET checksum = ? WHERE id = ?", (_checksum(row), row.id))
+        return row
+
+    def _whole(self, record: Row) -> LedgerRow:
+        """The row of a record; one without checksum, as an earlier version wrote it, is taken as it is."""
+        try:
+            row, checksum = _without_checksum(record), record["checksum"]
+        except (TypeError, IndexError) as error:
+            raise damaged(self.path) from error
+        if checksum is not None and checksum != _checksum(row):
+            raise damaged(self.path)
+        return row
 
     def sending(self, what: str, leaderboard: str) -> AbstractContextManager[None]:
         """One process at a time sends `what`, a plain name: two that start together must not both find nothing sent."""
@@ -143,6 +173,14 @@ def table(rows: list[LedgerRow]) -> str:
         when = row.created[:16].replace("T", " ")
         lines.append((row.leaderboard, row.run_id, *scores, *place, row.state, kernel, when, row.error or ""))
     return terminal.table(names, lines)
+
+
+def _without_checksum(record: Row) -> LedgerRow:
+    return LedgerRow(**{name: record[name] for name in record.keys() if name != "checksum"})  # noqa: SIM118
+
+
+def _checksum(row: LedgerRow) -> str:
+    return content_hash(asdict(row), length=16)
 
 
 def _digits(score: float | None) -> str:

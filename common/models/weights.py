@@ -15,6 +15,7 @@ from common.errors import UserError, listing
 from common.models.folder import checked_file
 from common.models.pooling import GatedAttention, GeM
 from common.models.registry import Source, source_of
+from common.models.tensors import read_tensors
 
 BRANCH, GALLERY = "metadata.", "gallery."
 """What a run's weights file holds beside the backbone: the branch for metadata, ArcFace's embeddings of images."""
@@ -24,18 +25,18 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The state dict of a .safetensors file, or of a .pth / .pt file read without unpickling code.
 
     Raises:
-        UserError: the file is missing, is not such a file, or holds a value that is not finite.
+        UserError: the file is missing, is not such a file, is damaged, or holds a value that is not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"weights: no file {path}; give --weights FILE.safetensors or --weights none")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
+            state = read_tensors(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"weights: cannot read {path}: {error}") from error
     broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]

@@ -23,6 +23,7 @@ from common.report.charts import Series, chart
 from common.report.classes import confusion, mistakes, per_class
 from common.report.page import made_of, once, up_to_date, write_page
 from common.run import Run
+from common.stored import read_table
 
 PAGE = "report.html"
 MOST_CLASSES = 15
@@ -141,7 +142,7 @@ def judged(competition: Competition, run: Run, images: pd.DataFrame | None, opti
         return values
     from common.predict import from_table
 
-    table = pd.read_parquet(file)
+    table = read_table(file)
     outputs, labels = from_table(table), label_array(table["label"], competition.task, len(competition.classes))
     values |= {"held_out": True, **scores(competition, run, outputs, labels)}
     return values | suspected(competition, run, table, images, options)

@@ -9,6 +9,7 @@ import pandas as pd
 from common.competition import Competition
 from common.files import content_hash, read_json, write_json
 from common.run import Run
+from common.stored import read_table
 
 MOST = 24
 """Runs of one set of held-out rows that are compared, the best first: 276 pairs."""
@@ -40,7 +41,7 @@ def same_rows(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs by the rows, and their labels, that they hold out, in their order."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        table = pd.read_parquet(run.folder / "out_of_fold.parquet", columns=["id", "label"]).sort_values("id")
+        table = read_table(run.folder / "out_of_fold.parquet")[["id", "label"]].sort_values("id")
         rows = pd.util.hash_pandas_object(table.astype(str), index=False).sum()
         groups.setdefault(f"{len(table)} {rows}", []).append(run)
     return list(groups.values())

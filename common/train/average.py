@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch.optim.swa_utils import update_bn
 
 from common.feed import Feed
-from common.files import write_atomically
+from common.models.tensors import write_tensors
 from common.models.weights import read_weights
 from common.precision import autocast
 from common.train import ranks
@@ -30,10 +29,10 @@ def average_weights(files: list[Path], fold: Fold, feed: Feed) -> Path:
         update_bn((network.normalize(images) for images, _ in feed.epoch(0)), network.backbone)
         if fold.metadata is not None:
             update_bn((fold.metadata[rows] for _, rows in feed.epoch(0)), network.metadata)
-    content = save({name: value.contiguous() for name, value in network.weights().items()} | fold.remember(network))
+    averaged = {name: value.contiguous() for name, value in network.weights().items()} | fold.remember(network)
     path = fold.folder / "weights-average.safetensors"
     if ranks.leads():
-        write_atomically(path, lambda temporary: temporary.write_bytes(content))
+        write_tensors(path, averaged)
     return path
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save
 from timm.utils import ModelEmaV3
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torchvision.transforms.v2 import CutMix, MixUp
 
 from common.errors import UserError
 from common.feed import Feed
-from common.files import write_atomically, write_text
+from common.files import write_text
 from common.models.build import Network
+from common.models.tensors import write_tensors
 from common.outputs import Gallery
 from common.predict import predict_outputs
 from common.progress import Progress
@@ -195,8 +195,7 @@ class Fold:
         if not ranks.leads():
             return
         if self.epoch in self.best_epochs():
-            content = save(self.best_network.weights() | gallery)
-            write_atomically(self.weights_file(self.epoch), lambda temporary: temporary.write_bytes(content))
+            write_tensors(self.weights_file(self.epoch), self.best_network.weights() | gallery)
         self.write_curves(row)
         self.save_state_when_due()
 

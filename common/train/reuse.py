@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from common.files import read_json, write_json
+from common.files import read_record, write_record
 from common.recipe import Recipe
 from common.run import Run, all_runs, identity
 from common.train.session import Session
@@ -42,7 +42,7 @@ def take_fold(session: Session, fold: int, owner: Run) -> None:
         return
     folder.mkdir(exist_ok=True)
     trained, rows = owner.folder / folder.name, session.data.valid_rows(fold)
-    names = read_json(trained / "done")["weights"]
+    names = read_record(trained / "done")["weights"]
     for name in (*names, "curve.csv"):
         link(trained / name, folder / name)
     if len(rows) and owner.recipe.tta == session.recipe.tta:
@@ -50,7 +50,7 @@ def take_fold(session: Session, fold: int, owner: Run) -> None:
     elif len(rows):
         with session.evaluation_feed(rows) as valid:
             session.write_held_out(fold, session.predict_held_out(fold, [folder / name for name in names], valid))
-    write_json(folder / "done", {"weights": names})
+    write_record(folder / "done", {"weights": names})
 
 
 def link(source: Path, target: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 
 from common.competition import Competition
 from common.data import Data, prepared
@@ -17,9 +16,10 @@ from common.decide import fit_rule
 from common.duplicates import AT_MOST, duplicates, hashes
 from common.embed import embed_rows
 from common.feed import Feed
-from common.files import write_atomically, write_json, write_text
+from common.files import write_record, write_text
 from common.labels import label_array
 from common.models.build import Network, build
+from common.models.tensors import write_tensors
 from common.models.weights import read_weights
 from common.options import Options
 from common.outputs import (
@@ -35,6 +35,7 @@ from common.outputs import (
 from common.predict import evaluation_feed, metadata_of, predict_members, to_table
 from common.recipe import Recipe
 from common.run import Run, now
+from common.stored import read_table, write_table
 from common.train import ranks
 from common.train.arcface import ArcFace
 from common.train.average import average_weights
@@ -161,7 +162,7 @@ class Session:
             score if len(rows) else None,
         )
         write_text(file.with_suffix(".csv"), table.to_csv(index=False))
-        write_atomically(file, lambda temporary: save_file(head.state_dict(), temporary))
+        write_tensors(file, head.state_dict())
 
     def activated(self, outputs: torch.Tensor, gallery: Gallery) -> torch.Tensor:
         """Outputs → predictions; see `common.outputs`."""
@@ -228,7 +229,7 @@ class Session:
         folder = self.fold_folder(fold)
         if members is not None:
             self.write_held_out(fold, members)
-        write_json(folder / "done", {"weights": [file.name for file in files]})
+        write_record(folder / "done", {"weights": [file.name for file in files]})
         for file in {folder / "last.state", folder / STOPPED, *folder.glob("weights-*.safetensors")} - set(files):
             file.unlink(missing_ok=True)
 
@@ -263,8 +264,7 @@ class Session:
         table, rows = self.data.table, self.data.valid_rows(fold)
         kept = {name: table[name].to_numpy()[rows] for name in ("label", "group") if name in table}
         oof = to_table(table["id"].to_numpy()[rows], members.mean(0), fold=fold, **kept)
-        file = self.fold_folder(fold) / "out_of_fold.parquet"
-        write_atomically(file, lambda temporary: oof.to_parquet(temporary, index=False))
+        write_table(self.fold_folder(fold) / "out_of_fold.parquet", oof)
 
     def fold_folder(self, fold: int) -> Path:
         return self.run.folder / f"fold-{fold}"
@@ -272,18 +272,16 @@ class Session:
     def finish(self) -> None:
         """Out-of-fold table, metric with interval (decisions nested over folds), and the rule for the test set."""
         files = [self.fold_folder(fold) / "out_of_fold.parquet" for fold in self.data.folds]
-        tables = [pd.read_parquet(file) for file in files if file.is_file()]
+        tables = [read_table(file) for file in files if file.is_file()]
         metrics = {"metric": self.competition.metric, "score": None, "interval": None, "n": 0, "folds": {}}
         if tables:
             out_of_fold = pd.concat(tables, ignore_index=True)
-            write_atomically(
-                self.run.folder / "out_of_fold.parquet", lambda path: out_of_fold.to_parquet(path, index=False)
-            )
+            write_table(self.run.folder / "out_of_fold.parquet", out_of_fold)
             metrics |= score_out_of_fold(self.competition, self.recipe, out_of_fold)
         else:
             metrics["rule"] = fit_rule(self.recipe.decision, None, None, self.classes).to_dict()
         self.run.update(finished=now())
-        write_json(self.run.folder / "metrics.json", metrics)
+        write_record(self.run.folder / "metrics.json", metrics)
 
 
 def say_not_compiled(reason: str) -> None:

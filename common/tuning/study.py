@@ -151,32 +151,15 @@ def journal_of(folder: Path) -> Path:
 
 def storage_at(where: str) -> "BaseStorage":
     """Optuna's storage: a PostgreSQL database by its address, or a journal file by its path."""
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
     if "://" in where:
+        from optuna.storages import RDBStorage
+
         # Two processes that make the tables at once would each find those of the other.
         with closing(DatabaseLocks(where, "tables")) as locks, locks.choosing():
             return RDBStorage(where)
-    mend(where)
-    return JournalStorage(JournalFileBackend(where, lock_obj=JournalFileOpenLock(where)))
+    from common.tuning.journal import journal_at
 
-
-def mend(journal: str) -> None:
-    """A line that a killed machine left half written is taken off: Optuna could not read the ones after it."""
-    from optuna.storages.journal import JournalFileOpenLock
-
-    path, lock = Path(journal), JournalFileOpenLock(journal)
-    if not path.is_file():
-        return
-    lock.acquire()
-    try:
-        content = path.read_bytes()
-        if not content.endswith(b"\n"):
-            with open(path, "r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
-    finally:
-        lock.release()
+    return journal_at(Path(where))
 
 
 def database_address(url: str) -> str:

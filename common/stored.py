@@ -1,0 +1,46 @@
+"""Tables that we write for ourselves: Parquet files that any reader takes, and that say whether they are whole."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+import pyarrow
+
+from common.files import damaged, write_atomically
+
+DIGEST = "sha256"
+"""The name of the digest in the file's metadata."""
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table, whole or not at all, without its index. Raises UserError: see `write_atomically`."""
+    marked = table.copy(deep=False)
+    marked.attrs = {DIGEST: digest_of(table)}
+    write_atomically(path, lambda temporary: marked.to_parquet(temporary, index=False))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """What `write_table` was given. A file without digest, as an earlier version wrote it, is taken as it is.
+
+    Raises:
+        UserError: its bytes are not those that were written.
+        FileNotFoundError: there is none.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+        raise damaged(path) from error
+    digest = table.attrs.pop(DIGEST, None)
+    if digest is not None and digest != digest_of(table):
+        raise damaged(path)
+    return table
+
+
+def digest_of(table: pd.DataFrame) -> str:
+    """Over the names and the values of the columns, in order."""
+    digest = hashlib.sha256("\0".join(map(str, table.columns)).encode())
+    for name in table.columns:
+        digest.update(pd.util.hash_pandas_object(table[name], index=False).to_numpy())
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""The file of a study: Optuna's journal, one JSON object a line, in which every line holds its own CRC-32."""
+
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from common.errors import UserError
+
+CRC = "crc32"
+"""The name of the checksum in a line. Optuna looks at the names it knows alone, so that its own tools read the file."""
+
+
+def journal_at(path: Path) -> JournalStorage:
+    """The storage in a journal file. Raises UserError: a line is damaged, here and whenever lines are read."""
+    mend(path)
+    return JournalStorage(Checked(str(path), lock_obj=JournalFileOpenLock(str(path))))
+
+
+class Checked(JournalFileBackend):
+    """A line without a checksum, as an earlier version wrote it, is taken as it is."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        super().append_logs([log | {CRC: crc_of(log)} for log in logs])
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        logs, number = super().read_logs(log_number_from), log_number_from
+        while True:
+            try:
+                log = next(logs)
+                crc = log.pop(CRC, None)
+            except StopIteration:
+                return
+            except (ValueError, AttributeError, TypeError) as error:
+                raise self.damaged(number) from error
+            if crc is not None and crc != crc_of(log):
+                raise self.damaged(number)
+            number += 1
+            yield log
+
+    def damaged(self, number: int) -> UserError:
+        return UserError(
+            f"{self._file_path} is damaged in line {number + 1}: its bytes are not those that were written; put a copy "
+            "of it back, or remove it: the trials' runs are kept, and a new study finds them"
+        )
+
+
+def crc_of(log: dict[str, Any]) -> int:
+    """Of all that a line says, however its JSON is written."""
+    return zlib.crc32(json.dumps(log, sort_keys=True, separators=(",", ":")).encode())
+
+
+def mend(path: Path) -> None:
+    """A line that a killed machine left half written is taken off: Optuna could not read the ones after it."""
+    if not path.is_file():
+        return
+    lock = JournalFileOpenLock(str(path))
+    lock.acquire()
+    try:
+        content = path.read_bytes()
+        if not content.endswith(b"\n"):
+            with open(path, "r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
