@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError, listing
-from common.files import content_hash, read_json, sha256_of_file, write_json
+from common.files import content_hash, read_record, sha256_of_file, write_json, write_record
 from common.models.folder import chosen_file
 from common.recipe import Recipe, recipe_from_dict
 
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def about(self) -> dict[str, Any]:
-        return read_json(self.folder / "run.json")
+        return read_record(self.folder / "run.json")
 
     @property
     def recipe(self) -> Recipe:
@@ -74,17 +74,17 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """`score` (None where nothing was held out), `interval`, `metric`, `folds`, `rule`."""
-        return read_json(self.folder / "metrics.json")
+        return read_record(self.folder / "metrics.json")
 
     def weights(self) -> list[tuple[int, Path]]:
         """(fold, file) of every checkpoint that the finished folds kept, fold by fold, the best first."""
         folds = {int(done.parent.name.removeprefix("fold-")): done for done in self.folder.glob("fold-*/done")}
         return [
-            (fold, done.parent / name) for fold, done in sorted(folds.items()) for name in read_json(done)["weights"]
+            (fold, done.parent / name) for fold, done in sorted(folds.items()) for name in read_record(done)["weights"]
         ]
 
     def update(self, **fields: Any) -> None:
-        write_json(self.folder / "run.json", {**self.about, **fields})
+        write_record(self.folder / "run.json", {**self.about, **fields})
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -137,7 +137,7 @@ def open_run(root: Path, competition: str, recipe: Recipe, fingerprint: str, aga
         "skipped": [],
     }
     write_json(folder / "environment.json", environment())
-    write_json(folder / "run.json", about)
+    write_record(folder / "run.json", about)
     return Run(folder)
 
 
