@@ -5,12 +5,11 @@
 Fields that are not there have their defaults. Nothing reads `from`; it is for whoever finds the file.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.files import write_json
+from common.files import read_json, write_json
 from common.recipe import Recipe, recipe_from_dict
 
 SUFFIX = ".json"
@@ -23,7 +22,7 @@ def save_recipe(path: Path, recipe: Recipe, origin: dict[str, Any]) -> None:
 def load_recipe(path: Path) -> Recipe:
     """Raises UserError: no such file, not such a file, an unknown field or a wrong value; the line names the file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise UserError(f"recipe: cannot read {path}: {error.strerror}") from error
     except ValueError as error:

@@ -77,12 +77,17 @@ def check_ids(ids: pd.Series, path: Path, names: Callable[[str], bool] = names_a
     blank = np.flatnonzero(ids.to_numpy() == "")
     if len(blank):
         raise UserError(f"{path}: '{ids.name}' is blank in line {listing(blank + 2)}; every row needs an id")
-    unsafe = ids[~ids.map(names)]
-    if len(unsafe):
-        raise UserError(f"{path}: '{ids.name}' {listing(unsafe.map(ascii), 3)} cannot name a file; mend the table")
+    check_names(ids, path, names)
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
         raise UserError(f"{path}: '{ids.name}' {listing(repeated)} stands there more than once; keep one row an id")
+
+
+def check_names(column: pd.Series, path: Path, names: Callable[[str], bool] = names_a_file) -> None:
+    """Raises UserError where a cell cannot be the name of a file in its folder; names some of them."""
+    unsafe = column[~column.astype(str).map(names)]
+    if len(unsafe):
+        raise UserError(f"{path}: '{column.name}' {listing(unsafe.map(ascii), 3)} cannot name a file; mend the table")
 
 
 def labels(table: pd.DataFrame, column: str, classes: int, ids: str, path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from common.errors import UserError, listing
 from common.files import read_json
-from common.tables import check_ids, image_paths
+from common.tables import check_ids, check_names, image_paths
 
 IMAGES, ANNOTATIONS = "eccv_18_all_images_sm", "eccv_18_annotation_files"
 LAYOUT = f"{IMAGES}/*.jpg and {ANNOTATIONS}/{{train,cis_val,cis_test}}_annotations.json"
@@ -96,6 +96,7 @@ def read_annotations(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     annotations = _rows(content, "annotations", ["image_id", "category_id"], path)
     images["id"], annotations["image_id"] = images["id"].astype(str), annotations["image_id"].astype(str)
     check_ids(images["id"], path)
+    check_names(images["file_name"], path)
     orphans = annotations.loc[~annotations["image_id"].isin(images["id"]), "image_id"].unique()
     if len(orphans):
         raise UserError(f"{path}: annotations name images that are not in its 'images': {listing(orphans)}")

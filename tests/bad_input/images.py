@@ -13,6 +13,8 @@ from common.cache import Cache
 from tests.bad_input.case import PREPARE, Case
 from tests.bad_input.worlds import FIRST, NAMES, picture
 
+LISTED = ("aptos", "cassava", "cct20", "hpa", "melanoma")
+"""Those whose tables name their images."""
 PICTURE = Image.fromarray(picture())
 
 
