@@ -1,6 +1,5 @@
 """What the sample data of every competition has in common: a folder that is whole or not there, and soft noise."""
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 
 from common.errors import UserError
 from common.files import content_hash, read_json, write_json
+from common.leftovers import in_the_making, sweep_up
 from common.progress import Progress
 
 MARK = ".sample-data.json"
@@ -39,7 +39,8 @@ def write_sample(folder: Path, name: str, seed: int, drawings: Drawings, tables:
         return
     if folder.exists() and any(folder.iterdir()) and not drawn_for.items() <= _mark(folder).items():
         raise UserError(f"{folder} is not empty and does not hold the sample data of {name}; choose another folder")
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    unfinished = in_the_making(folder)
+    sweep_up(folder.parent)
     try:
         _fill(unfinished, name, drawings, tables)
         write_json(unfinished / MARK, what)

@@ -25,6 +25,7 @@ from common.competition import Competition
 from common.errors import UserError, listing
 from common.files import alone, content_hash, read_json, sha256_of_file, write_json, write_text
 from common.kaggle.wheels import versions, wheels
+from common.leftovers import in_the_making, sweep_up
 from common.models.folder import checked_file, chosen_file
 from common.recipe import Recipe
 from common.run import Run, find_run
@@ -172,7 +173,8 @@ def on_top(name: str) -> str:
 
 def write_package(package: Package, manifest: dict[str, Any], files: Files) -> None:
     """Into a folder beside the package's, which then takes its name: half a package is never uploaded."""
-    unfinished = package.folder.with_name(f".{package.folder.name}.{os.getpid()}.tmp")
+    unfinished = in_the_making(package.folder)
+    sweep_up(package.folder.parent)
     try:
         unfinished.mkdir(parents=True)
         for archive in {on_top(name) for name in files if "/" in name}:

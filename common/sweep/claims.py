@@ -11,10 +11,11 @@ import re
 import socket
 import threading
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
+
+from common.processes import machine, started
 
 BEAT, PATIENCE = 10.0, 120.0
 """Seconds between two signs of life, and without one until an owner on another machine counts as dead."""
@@ -106,27 +107,8 @@ def storage_time(folder: Path) -> float:
 
 
 def this_process() -> dict:
-    """What a claim says of its owner. `machine` is one boot of one machine, seen from one process namespace."""
-    return {"host": socket.gethostname(), "machine": _machine(), "pid": os.getpid(), "started": started(os.getpid())}
-
-
-@cache
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""  # not Linux: signs of life alone count
-
-
-def started(pid: int) -> str:
-    """When a process of this machine started, in clock ticks; empty where there is none. Tells processes apart that
-    had the same number one after the other."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
+    """What a claim says of its owner; where `machine` is empty, signs of life alone count."""
+    return {"host": socket.gethostname(), "machine": machine(), "pid": os.getpid(), "started": started(os.getpid())}
 
 
 def _read(claim: Path) -> dict:

@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from common.locks import held
+
 
 class Locks(Protocol):
     """What a worker holds while it works on a study. `worker` is its name, unlike any other's."""
@@ -61,31 +63,6 @@ class FileLocks:
     def close(self) -> None:
         self.own.close()
         (self.folder / self.worker).unlink(missing_ok=True)
-
-
-HELD: set[int] = set()
-
-
-def let_go() -> None:
-    """A process that feeds a worker and outlives it must not keep the worker's locks."""
-    while HELD:
-        os.close(HELD.pop())
-
-
-os.register_at_fork(after_in_child=let_go)
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    file = os.open(path, os.O_RDWR | os.O_CREAT)
-    HELD.add(file)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        if file in HELD:
-            HELD.remove(file)
-            os.close(file)
 
 
 class DatabaseLocks:
