@@ -5,13 +5,13 @@ from pathlib import Path
 from common.report.index_page import STUDY
 from common.report.page import made_of, once, write_page
 
-TABLES = Path(__file__).parents[1] / "study"
+OF_STUDY = Path(__file__).parents[1] / "study"
 
 
 def write_study_page(root: Path) -> tuple[Path, bool]:
     """`report/study.html` in the folder of the runs, and whether it had to be made."""
     path = root / "report" / STUDY
-    stamp = made_of(files=sorted(TABLES.glob("tables/*.csv")))
+    stamp = made_of(files=sorted([*OF_STUDY.glob("tables/*.csv"), *OF_STUDY.rglob("*.py")]))
 
     def make() -> None:
         from common.study import tables

@@ -1,5 +1,5 @@
 """The pages in a real browser, opened from disk: they fetch nothing, complain of nothing, and work by mouse and
-keyboard. `make test-pages` runs them; SHOTS=folder keeps a picture of each at phone and desktop width."""
+keyboard. `make test-pages` runs them; SHOTS=folder keeps a picture of each, phone and desktop, light and dark."""
 
 import os
 import shutil
@@ -17,6 +17,10 @@ from common.report.competition_page import Known, Leaderboard, write_competition
 from common.report.index_page import write_index
 from common.report.run_page import write_run_page
 from common.report.study_page import write_study_page
+from common.study import tables
+from common.study.figures.interactive import write_page as write_figures
+from common.study.parameters import counted
+from common.study.trend import ABOVE
 from competitions import load
 from tests.made_up_runs import made_up_run
 from tests.small_data import RECIPE, write_small_aptos
@@ -30,7 +34,12 @@ pytestmark = [
 APTOS, HPA = load("aptos"), load("hpa")
 GRADES = RECIPE.with_fields(loss="smooth_l1", decision="thresholds", flips="both")
 NAMES = ("run", "several-classes", "competition", "index", "study")
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+FIGURES = "figures"
+"""The page that `make study-figures` writes beside its pictures."""
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+PHONE, SMALL_PHONE = (
+    {"viewport": {"width": n, "height": 844}, "is_mobile": True, "has_touch": True} for n in (390, 360)
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +60,8 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     found["several-classes"] = write_run_page(HPA, several, None, "", options)[0]
     found["competition"] = write_competition_page(known(root, runs))[0]
     found["study"] = write_study_page(root)[0]
-    return found | {"index": write_index(root)[0]}
+    write_figures(folder / "study.html", tables.scores(), counted(), ABOVE)
+    return found | {FIGURES: folder / "study.html", "index": write_index(root)[0]}
 
 
 def known(root: Path, runs) -> Known:
@@ -90,11 +100,11 @@ def browser() -> Iterator["playwright.Browser"]:
 
 @pytest.fixture
 def look(browser, pages):
-    """`look(name, viewport, scheme)` → the page, opened from disk."""
+    """`look(name, screen, scheme)` → the page, opened from disk."""
     contexts = []
 
-    def opened(name: str, viewport: dict = DESKTOP, scheme: str = "light") -> Opened:
-        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+    def opened(name: str, screen: dict = DESKTOP, scheme: str = "light") -> Opened:
+        context = browser.new_context(**screen, color_scheme=scheme)
         contexts.append(context)
         there = Opened(context.new_page(), [], [])
         there.page.on("request", lambda request: there.asked.append(request.url))
@@ -108,7 +118,7 @@ def look(browser, pages):
         context.close()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, FIGURES])
 def test_a_page_opens_from_disk_without_a_complaint_and_asks_for_nothing(look, pages, name):
     there = look(name)
     there.page.wait_for_timeout(300)
@@ -127,13 +137,76 @@ def test_axe_finds_no_serious_violation(look, name, scheme):
     assert grave == []
 
 
-@pytest.mark.parametrize(("width", "viewport"), [("phone", PHONE), ("desktop", DESKTOP)])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_page_fits_its_width(look, name, width, viewport):
-    page = look(name, viewport).page
-    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    if folder := os.environ.get("SHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}-{width}.png", full_page=True)
+OUTSIDE = """(all) => all.filter((one) => {
+  const box = one.getBoundingClientRect();
+  return box.width && box.right > document.documentElement.clientWidth && !one.closest(".scroll");
+}).map((one) => one.outerHTML.slice(0, 80))"""
+
+
+@pytest.mark.parametrize("screen", [SMALL_PHONE, PHONE, DESKTOP], ids=["360", "390", "1280"])
+@pytest.mark.parametrize("name", [*NAMES, FIGURES])
+def test_a_page_fits_its_width(look, name, screen):
+    page = look(name, screen).page
+    page.wait_for_timeout(200)
+    width = screen["viewport"]["width"]
+    assert page.evaluate("document.documentElement.clientWidth") == width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("body *").evaluate_all(OUTSIDE) == []
+    for scheme in ("light", "dark") if "SHOTS" in os.environ else ():
+        page.emulate_media(color_scheme=scheme)
+        page.screenshot(path=Path(os.environ["SHOTS"]) / f"{name}-{width}-{scheme}.png", full_page=True)
+
+
+def panels(page, figure: str) -> list[dict[str, float]]:
+    """The boxes of a figure's panels, row by row."""
+    found = [one.bounding_box() for one in page.locator(f"#{figure} .nsewdrag").all()]
+    return sorted(found, key=lambda box: (box["y"], box["x"]))
+
+
+@pytest.mark.parametrize("name", ["study", FIGURES])
+@pytest.mark.parametrize(("screen", "columns"), [(SMALL_PHONE, 1), (DESKTOP, 3)], ids=["360", "1280"])
+def test_the_panels_of_the_study_stand_beside_each_other_where_there_is_room_and_nothing_overlaps(
+    look, name, screen, columns
+):
+    page = look(name, screen).page
+    page.wait_for_timeout(500)
+    first, second = panels(page, "by-imagenet"), panels(page, "by-size")
+    assert len(first) == len(second) == 6
+    assert len({round(box["x"]) for box in first}) == columns
+    assert all(box["width"] > 240 and box["height"] > 200 for box in first + second)
+    beneath = page.locator("#by-size").bounding_box()
+    assert max(box["y"] + box["height"] for box in first) + 30 < beneath["y"]
+    legend = page.locator("#by-size .legend").bounding_box()
+    assert beneath["y"] <= legend["y"]
+    assert legend["y"] + legend["height"] <= page.locator("#by-size .annotation").first.bounding_box()["y"]
+
+
+def test_the_figures_of_the_study_follow_the_window(look):
+    page = look("study").page
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.wait_for_timeout(500)
+    assert len({round(box["x"]) for box in panels(page, "by-imagenet")}) == 2
+
+
+def test_a_finger_on_a_figure_scrolls_the_page_and_changes_nothing(look):
+    page = look("study", PHONE).page
+    page.wait_for_timeout(500)
+    before = page.evaluate("document.getElementById('by-imagenet').layout.xaxis.range")
+    touch = page.context.new_cdp_session(page).send
+    for kind, y in [("touchStart", 600), *(("touchMove", y) for y in range(580, 180, -20))]:
+        touch("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": 200, "y": y}]})
+    touch("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(500)
+    assert page.evaluate("scrollY") > 200
+    assert page.evaluate("document.getElementById('by-imagenet').layout.xaxis.range") == before
+
+
+def test_a_marker_of_the_study_tells_its_model(look):
+    page = look("study").page
+    page.wait_for_timeout(500)
+    box = page.locator("#by-imagenet .scatterlayer .point").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert ":" in page.locator("#by-imagenet .hoverlayer .hovertext").first.text_content()
 
 
 def column(page, head: str) -> list[str]:
