@@ -28,15 +28,18 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._connection() as connection, connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in self.schema.split(";"):
-                    connection.execute(statement)
+                self._begin(connection)
                 yield connection
         except (OSError, sqlite3.DatabaseError) as error:
             raise UserError(f"cannot use {self.path}: {error}; mend its permissions or move it aside") from error
 
     def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
         return closing(self._open())
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in self.schema.split(";"):
+            connection.execute(statement)
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
@@ -62,9 +65,14 @@ class KeptOpen(Database):
             if self._kept is None:
                 self._kept = self._open()
                 self._kept.execute("PRAGMA synchronous = NORMAL")
+                with self._kept:
+                    super()._begin(self._kept)
             try:
                 yield self._kept
             except sqlite3.Error:  # it may be in no state to go on with
                 self._kept.close()
                 self._kept = None
                 raise
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")

@@ -1,6 +1,8 @@
 """The protocol over HTTP: POST /v1/<Service>/<Method> with JSON, PUT for uploads, GET for signed downloads."""
 
-from fastapi import FastAPI, Request
+import json
+
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -8,19 +10,30 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from common.kaggle.practice import blobs, data
 from common.kaggle.practice.addresses import check_signature
 from common.kaggle.practice.calls import OCTETS, services
+from common.kaggle.practice.fields import checked
 from common.kaggle.practice.kernels import Kernels
 from common.kaggle.practice.refused import Refused
+
+LARGEST_CALL = 32 * 1024**2
+"""Bytes of a call, of which a notebook's text is most."""
 
 
 def build(kernels: Kernels) -> FastAPI:
     """The application that serves the notebooks, their datasets and their board."""
-    app = FastAPI(title="Practice leaderboard", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(dependencies=[Depends(refuse_other_sites)], docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.add_exception_handler(Refused, lambda _, refused: _refusal(refused))
     _answer_calls(app, kernels)
     _take_uploads(app, kernels)
     _serve_downloads(app, kernels)
     return app
+
+
+async def refuse_other_sites(request: Request) -> None:
+    """A page of another site, open in the user's browser, may reach this address; browsers say whose page asks."""
+    origin = request.headers.get("Origin")
+    if origin not in (None, str(request.base_url).rstrip("/")):
+        raise Refused(403, "the practice leaderboard answers no page of another site")
 
 
 def _answer_calls(app: FastAPI, kernels: Kernels) -> None:
@@ -32,11 +45,23 @@ def _answer_calls(app: FastAPI, kernels: Kernels) -> None:
             raise Refused(404, f"the practice leaderboard has no {service}/{method}")
         schema, answer = known[service][method]
         try:
-            message = schema.from_dict(await request.json())
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            message = checked(schema.from_dict(await _message(request)))
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise Refused(400, f"this is no {schema.__name__}: {error}") from error
         response = await run_in_threadpool(answer, message, str(request.base_url).rstrip("/"))
         return response if isinstance(response, Response) else JSONResponse(response.to_dict())
+
+
+async def _message(request: Request) -> dict:
+    """Raises Refused where there is more than a call can be, ValueError where it is no JSON or half a character."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > LARGEST_CALL:
+            raise Refused(413, f"a call has at most {LARGEST_CALL:,} bytes")
+    message = json.loads(content, object_hook=lambda fields: {k: v for k, v in fields.items() if v is not None})
+    json.dumps(message, ensure_ascii=False).encode()
+    return message
 
 
 def _take_uploads(app: FastAPI, kernels: Kernels) -> None:

@@ -1,6 +1,7 @@
 """Resumable uploads: what a PUT to the address of one brings, and where it goes on after a break."""
 
 import re
+from shutil import disk_usage
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
@@ -9,16 +10,19 @@ from starlette.requests import ClientDisconnect
 from common.kaggle.practice.refused import Refused
 from common.kaggle.practice.store import Store, Upload
 
-CONTENT_RANGE = re.compile(r"bytes (?:\*|(\d+)-(\d+))/(\d+)")
-FILE_NAME = re.compile(r"[\w][\w .()+=-]{0,199}")
+CONTENT_RANGE = re.compile(r"bytes (?:\*|(\d{1,18})-(\d{1,18}))/(\d{1,18})")
+FILE_NAME = re.compile(r"[\w][\w .()+=-]*")
+LONGEST_NAME = 200
 
 
 def start(store: Store, slug: str, name: str, size: int, largest: int, what: str) -> Upload:
     """Announce an upload for the competition `slug`, or for a dataset where that is ""."""
-    if not FILE_NAME.fullmatch(name):
-        raise Refused(400, f"{what}'s file name is a plain name of at most 200 characters, without a folder")
+    if not FILE_NAME.fullmatch(name) or len(name.encode()) > LONGEST_NAME:
+        raise Refused(400, f"{what}'s file name is a plain name of at most {LONGEST_NAME} bytes, without a folder")
     if not 0 < size <= largest:
         raise Refused(400, f"{what} has 1 to {largest:,} bytes, not {size:,}")
+    if size > (free := disk_usage(store.state).free):
+        raise Refused(400, f"{what} of {size:,} bytes does not fit on the server's disk, where {free:,} are free")
     return store.add_upload(slug, name, size)
 
 

@@ -28,9 +28,13 @@ def files(practice: PracticeCompetition, folder: Path | None = None) -> Iterator
 
 def file(practice: PracticeCompetition, name: str) -> Path:
     """The path of one file. A name that leads anywhere else is not there."""
-    path = (practice.raw / name).resolve()
-    hidden = path == practice.solution.resolve() or not path.is_relative_to(practice.raw.resolve())
-    if hidden or not path.is_file():
+    try:
+        path = (practice.raw / name).resolve()
+        hidden = path == practice.solution.resolve() or not path.is_relative_to(practice.raw.resolve())
+        there = path.is_file() and not hidden
+    except (OSError, ValueError):  # no name for a file: too long, or with a zero byte
+        there = False
+    if not there:
         raise Refused(404, f"no file '{name}' in '{practice.slug}'")
     return path
 

@@ -61,10 +61,11 @@ class Datasets:
     ) -> tuple[api.ApiCreateDatasetResponse, Version]:
         """As `create`."""
         dataset = self._dataset(request.owner_slug, request.dataset_slug)
-        if error := self._upload_fault(request.body.files):
+        body = request.body or api.ApiCreateDatasetVersionRequestBody()
+        if error := self._upload_fault(body.files):
             return _created(error=error), None
-        tokens = [file.token for file in request.body.files]
-        version = self.store.add_version(dataset.slug, request.body.version_notes or "", tokens)
+        tokens = [file.token for file in body.files]
+        version = self.store.add_version(dataset.slug, body.version_notes or "", tokens)
         return _created(dataset.slug, url), version
 
     def unpack(self, version: Version) -> None:

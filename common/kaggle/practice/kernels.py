@@ -13,11 +13,11 @@ from kagglesdk.kernels.types.kernels_enums import KernelWorkerStatus
 from common.kaggle.practice.board import Board
 from common.kaggle.practice.datasets import Datasets
 from common.kaggle.practice.kernel_store import KernelStore, KernelVersion, Session
-from common.kaggle.practice.paging import page
+from common.kaggle.practice.paging import number, page
 from common.kaggle.practice.refused import Refused
 from common.kaggle.practice.settings import OWNER
 
-SLUG = re.compile(r"[a-z0-9][a-z0-9-]{4,}")
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{4,49}")
 
 
 class Kernels:
@@ -116,14 +116,14 @@ class Kernels:
     def version(self, owner: str, slug: str, label: str = "") -> KernelVersion:
         """Of `slug` or `slug/number` the version that the label names (`3`, `Version 3`), or the latest."""
         _check_owner(owner)
-        slug, _, number = slug.partition("/")
+        slug, _, behind = slug.partition("/")
         versions = self.store.versions(slug)
         if not versions:
             raise Refused(404, f"no notebook '{OWNER}/{slug}' here")
-        if not (wanted := label or number):
+        if not (wanted := label or behind):
             return versions[0]
-        form = re.fullmatch(r"(?:version\s*|v)?(\d+)", wanted, re.IGNORECASE)
-        found = [version for version in versions if form and version.number == int(form[1])]
+        digits = re.sub(r"^(version\s*|v)", "", wanted, flags=re.IGNORECASE)
+        found = [version for version in versions if version.number == number(digits)]
         if not found:
             raise Refused(404, f"no version '{wanted}' of notebook '{OWNER}/{slug}' here")
         return found[0]
@@ -133,10 +133,11 @@ class Kernels:
 
     def _ready_version(self, name: str) -> int | None:
         """Of the dataset `owner/slug`, or `owner/slug/number`."""
-        owner, slug, number, *_ = [*name.split("/"), "", ""]
-        if owner != OWNER or (number and not number.isdigit()):
+        owner, slug, wanted, *_ = [*name.split("/"), "", ""]
+        version = number(wanted or "0")
+        if owner != OWNER or version is None:
             return None
-        found = self.datasets.ready(slug, int(number or 0))
+        found = self.datasets.ready(slug, version)
         return found.number if found else None
 
 
@@ -154,7 +155,7 @@ def _check_owner(owner: str) -> None:
 
 def _fault(request: api.ApiSaveKernelRequest, slug: str) -> str:
     if not SLUG.fullmatch(slug):
-        return "A notebook's slug must be at least five lower-case letters, digits and hyphens"
+        return "A notebook's slug must be 5 to 50 lower-case letters, digits and hyphens"
     if request.language != "python" or request.kernel_type not in ("notebook", "script"):
         return "Only notebooks and scripts in Python are run here"
     if request.kernel_type == "notebook":

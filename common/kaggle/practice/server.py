@@ -73,7 +73,9 @@ def _prepare(
     kernels = Kernels(board, datasets)
     board.score_pending()
     datasets.unpack_pending()
-    config = uvicorn.Config(build(kernels), log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    # A connection is kept for a client that takes its time: one that is closed as the next call comes is a reset.
+    patience = {"timeout_keep_alive": 60, "timeout_graceful_shutdown": 1}
+    config = uvicorn.Config(build(kernels), log_level="warning", access_log=False, **patience)
     return uvicorn.Server(config), listener, Runner(kernels, settings)
 
 
