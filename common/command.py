@@ -92,7 +92,7 @@ def one_line(box: str, known: Iterable[str]) -> str:
     if unknown := re.match(r"Unrecognized options: ([^\s,=]+)", message):
         word = unknown.group(1)  # the first: what follows are its values, and perhaps other words
         hint = closest(word, [f"--{name.replace('_', '-')}" for name in known])
-        message = f"there is no option {word}{hint}"
+        message = f"there is no option {word}{hint}" if word.startswith("-") else f"'{word}' belongs to no option"
     return f"{message}; --help lists every field"
 
 

@@ -103,7 +103,7 @@ class Recipe:
     """Weight decays of the probe, each tried with each learning rate."""
     schedule: Literal["cosine", "step", "onecycle", "constant"] = "cosine"
     """'step' divides by 10 at each of step_epochs; 'onecycle' rises for 30% of the steps and falls to nearly 0."""
-    step_epochs: tuple[int, ...] = ()
+    step_epochs: tuple[Count, ...] = ()
     """Epochs at which 'step' divides the learning rate by 10."""
     warmup_epochs: NotNegative = 0.0
     """Linear warm-up before the schedule; may be a fraction of an epoch."""
@@ -142,7 +142,7 @@ class Recipe:
     """What becomes of suspicious labels in training: left out, or half replaced by the prediction."""
     suspect_share: Annotated[float, Field(gt=0, le=0.5)] = 0.02
     """Share of the training rows that counts as suspicious, the worst first."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seeds folds, initial head, order, augmentation and bootstrap."""
 
     # From outputs to a submission

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input import images
+from common.recipe import FIELDS
+from tests.bad_input import images, layouts, recipes, tables
 from tests.bad_input.case import Case, try_case
 from tests.bad_input.worlds import write_world
 
-CASES = [*images.CASES]
+CASES = [*images.CASES, *tables.CASES, *layouts.CASES, *recipes.CASES]
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +48,13 @@ def world(tmp_path, monkeypatch) -> Path:
 def test_bad_input(case: Case, name: str, downloads, world):
     shutil.copytree(downloads(name), world / "data" / name)
     try_case(case, name, world)
+
+
+def test_every_field_of_a_recipe_has_values_that_are_refused():
+    kinds = (recipes.OUT_OF_RANGE, recipes.OF_ANOTHER_KIND, recipes.NOT_SWITCHES, recipes.NOT_FOUND)
+    assert set().union(*kinds) == set(FIELDS)
+
+
+def test_the_catalogue_has_at_least_80_cases(capsys):
+    names = {case.name for case in CASES}
+    assert len(names) >= 80

@@ -5,11 +5,12 @@ from common.data import Data
 from common.decide import FITTED, check_rule
 from common.errors import UserError
 from common.metrics import METRICS
+from common.models.build import build
 from common.options import Options
-from common.outputs import check_beside, check_loss
+from common.outputs import all_outputs_of, check_beside, check_loss
 from common.reader import reader_of
 from common.recipe import Recipe
-from common.run import Run, open_run
+from common.run import Run, identity, open_run
 from common.train.reuse import run_with_the_weights, take_fold
 from common.train.score import in_words
 from common.train.session import Session, Watch, say
@@ -29,6 +30,8 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
             another process trains the same run.
     """
     check(competition, recipe)
+    if not (options.runs / competition.name / identity(competition.name, recipe, data.fingerprint)).is_dir():
+        check_network(competition, recipe)
     run = open_run(options.runs, competition.name, recipe, data.fingerprint, options.again)
     about = {"source": data.source, "mark": data.mark, "rows": len(data.table)}
     if not about.items() <= run.about.items():
@@ -61,6 +64,12 @@ def check(competition: Competition, recipe: Recipe) -> None:
     check_rule(recipe.decision, several=competition.task == "multilabel")
     if recipe.split == "all" and recipe.decision in FITTED:
         raise UserError(f"decision '{recipe.decision}' is fitted on held-out rows and split 'all' holds out none")
+
+
+def check_network(competition: Competition, recipe: Recipe) -> None:
+    """Builds the network once: that it cannot be, or that its weights do not fit, is better known before a run's images
+    are prepared than after. Raises UserError."""
+    build(recipe, all_outputs_of(recipe, competition))
 
 
 def result(run: Run) -> str:
