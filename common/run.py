@@ -9,14 +9,13 @@ runs/<competition>/<run-id>/
     fold-<k>/            curve.csv, tensorboard/, weights-<epoch>.safetensors, last.state (to resume)
 """
 
-import fcntl
 import os
 import platform
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -26,6 +25,7 @@ from typing import Any
 
 from common.errors import UserError, listing
 from common.files import content_hash, read_record, sha256_of_file, write_json, write_record
+from common.locks import held
 from common.models.folder import chosen_file
 from common.recipe import Recipe, recipe_from_dict
 
@@ -93,9 +93,9 @@ class Run:
         Raises:
             Busy: another process holds it.
         """
-        with open(self.folder / ".lock", "w") as file:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.enter_context(held(self.folder / ".lock", wait=False))
             except BlockingIOError:
                 raise Busy(f"run {self.id} is being worked on by another process; wait for it or stop it") from None
             yield
