@@ -3,13 +3,15 @@
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 
 from common.errors import UserError
+from common.locks import held
 
 CRC = "crc32"
 """The name of the checksum in a line. Optuna looks at the names it knows alone, so that its own tools read the file."""
@@ -18,7 +20,22 @@ CRC = "crc32"
 def journal_at(path: Path) -> JournalStorage:
     """The storage in a journal file. Raises UserError: a line is damaged, here and whenever lines are read."""
     mend(path)
-    return JournalStorage(Checked(str(path), lock_obj=JournalFileOpenLock(str(path))))
+    return JournalStorage(Checked(str(path), lock_obj=Lock(path)))
+
+
+class Lock:
+    """On the journal itself, freed when its process dies. The lock files of Optuna outlive a process that is killed,
+    and every other one would wait half a minute for it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.own = path, ExitStack()
+
+    def acquire(self) -> bool:
+        self.own.enter_context(held(self.path))
+        return True
+
+    def release(self) -> None:
+        self.own.close()
 
 
 class Checked(JournalFileBackend):
@@ -58,12 +75,8 @@ def mend(path: Path) -> None:
     """A line that a killed machine left half written is taken off: Optuna could not read the ones after it."""
     if not path.is_file():
         return
-    lock = JournalFileOpenLock(str(path))
-    lock.acquire()
-    try:
+    with held(path):
         content = path.read_bytes()
         if not content.endswith(b"\n"):
             with open(path, "r+b") as file:
                 file.truncate(content.rfind(b"\n") + 1)
-    finally:
-        lock.release()
