@@ -8,6 +8,7 @@ import time
 from kagglesdk.kernels.types.kernels_api_service import ApiSaveKernelRequest
 
 from common.kaggle.practice import data
+from common.kaggle.practice.board import LARGEST_UPLOAD
 from common.kaggle.practice.claim import claimed
 from common.kaggle.practice.kernel_store import Session
 from common.kaggle.practice.kernels import Kernels
@@ -81,7 +82,7 @@ class Runner:
         for name, number in version.datasets.items():
             slug = name.split("/")[1]
             inputs[slug] = self.kernels.datasets.files(slug, number)
-        sandbox = Sandbox(session.folder)
+        sandbox = Sandbox(session.folder, self.settings.limits)
         sandbox.fill(pushed.text, pushed.kernel_type, inputs)
         seconds = min(pushed.session_timeout_seconds or LONGEST_SESSION, LONGEST_SESSION)
         outcome = sandbox.run(self.settings.session_command, version.internet, rerun, seconds, self.stopping)
@@ -94,8 +95,11 @@ class Runner:
         written = session.working / submission.file_name
         if outcome.failure:
             self.board.store.finish(session.ref, "ERROR", outcome.failure)
-        elif not written.is_file():
+        elif not written.is_file() or written.is_symlink():
             self.board.store.finish(session.ref, "ERROR", f"Submission File Not Found: {submission.file_name}")
+        elif written.stat().st_size > LARGEST_UPLOAD:
+            error = f"Submission Scoring Error: {submission.file_name} has more than {LARGEST_UPLOAD:,} bytes"
+            self.board.store.finish(session.ref, "ERROR", error)
         else:
             target = self.board.store.upload(submission.token).path
             target.parent.mkdir(parents=True, exist_ok=True)

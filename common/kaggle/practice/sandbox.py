@@ -1,4 +1,4 @@
-"""The folder and the process in which a session runs: Kaggle's folders, read-only input, no network, a time limit."""
+"""The folder and the process in which a session runs: Kaggle's folders, read-only input, no network, and limits."""
 
 import json
 import os
@@ -8,19 +8,28 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from common.kaggle.practice.limits import Limits, Watch
 from common.kaggle.practice.session import Log, kill_descendants
 
 ISOLATED = (
     'ip link set lo up 2>/dev/null; mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"; '  # as Kaggle's input
     'shift; exec "$@"'
 )
+YIELDING = (  # where this machine is short of something, the notebook goes short first
+    '{ echo 1000 > /proc/self/oom_score_adj; ulimit -u 4096 || ulimit -p 4096; } 2>/dev/null; exec nice -n 10 "$@"'
+)
 NOT_ISOLATED = "practice: `unshare` does not work on this machine: the network could not be cut off\n"
-LARGEST_OUTPUT = int(19.5 * 1024**3)
+OWN_PROCESSES = ("-p", "--fork", "--kill-child", "--mount-proc")
+"""A namespace in which every process dies with the first, however many there are and however quickly they multiply."""
 MOST_FILES = 500
+LOOK_EVERY = 0.2
+"""Seconds between two looks at what a session takes, or ten times as long as a look lasts."""
+LAST_WORDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class Sandbox:
     """Laid out by `fill`, run by `run`; `working` keeps what the notebook wrote."""
 
     folder: Path
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def input(self) -> Path:
@@ -65,25 +75,37 @@ class Sandbox:
     def run(
         self, command: Iterable[str], internet: bool, rerun: bool, seconds: float, stop: threading.Event
     ) -> Outcome | None:
-        """Run the notebook for at most `seconds`; None where `stop` was set before it ended."""
+        """Run the notebook for at most `seconds` and within the limits; None where `stop` was set before it ended."""
         # Sockets of the notebook's processes lie in TMPDIR, and must have short paths.
         with tempfile.TemporaryDirectory(prefix="practice-") as short:
             temporary = Path(short) / "tmp"
             temporary.symlink_to(self.folder / "tmp")
             process = self._start([*command, str(self.folder)], internet, self._environment(temporary, rerun))
             try:
-                deadline = time.monotonic() + seconds
-                while process.poll() is None and time.monotonic() < deadline and not stop.wait(0.05):
-                    pass
-                ended = process.poll() is not None
+                cut_short = self._await(process, seconds, stop)
+                stopped = cut_short is None and process.poll() is None
             finally:
                 kill_descendants(process.pid)
                 process.kill()
                 process.wait()
                 process.stdin.close()
-        if not ended:
-            return None if stop.is_set() else Outcome("Notebook Timeout", f"it ran longer than {seconds:,.0f} s")
-        return self._outcome(process.returncode)
+        return None if stopped else cut_short or self._outcome(process.returncode)
+
+    def _await(self, process: subprocess.Popen, seconds: float, stop: threading.Event) -> Outcome | None:
+        """Why it must not go on, or None where it has ended by itself or `stop` was set."""
+        written = [self.folder / name for name in ("kaggle/working", "home", "tmp", "session.log")]
+        watch = Watch(process.pid, written, self.limits)
+        deadline = time.monotonic() + seconds
+        look = 0.0
+        while process.poll() is None and not stop.wait(0.05):
+            now = time.monotonic()
+            if now > deadline:
+                return Outcome("Notebook Timeout", f"it ran longer than {seconds:,.0f} s")
+            if now > look:
+                if excess := watch.taken_too_much():
+                    return Outcome("Notebook Exceeded Limits", excess)
+                look = time.monotonic() + max(LOOK_EVERY, 10 * (time.monotonic() - now))
+        return None
 
     def tidy(self) -> None:
         """Keep the output, the log and the notebook alone."""
@@ -103,9 +125,10 @@ class Sandbox:
         return notebook
 
     def _start(self, command: list[str], internet: bool, environment: dict[str, str]) -> subprocess.Popen:
+        command = ["sh", "-c", YIELDING, "sh", *command]
         if can_isolate():
-            flags = "-rm" if internet else "-rmn"
-            command = ["unshare", flags, "sh", "-c", ISOLATED, "sh", str(self.input), *command]
+            flags = [*(() if internet else ("-n",)), *(OWN_PROCESSES if can_isolate(OWN_PROCESSES) else ())]
+            command = ["unshare", "-rm", *flags, "sh", "-c", ISOLATED, "sh", str(self.input), *command]
         elif not internet:
             Log(self.folder / "log.jsonl").write("stderr", NOT_ISOLATED)
         with open(self.folder / "session.log", "wb") as log:
@@ -129,22 +152,26 @@ class Sandbox:
     def _outcome(self, code: int) -> Outcome:
         failure = self.folder / "failure.txt"
         if code:
-            reason = failure.read_text(encoding="utf-8") if failure.exists() else self._last_words(code)
-            return Outcome("Notebook Threw Exception", reason)
+            reason = _tail(failure) or next(reversed(_tail(self.folder / "session.log").splitlines()), "")
+            return Outcome("Notebook Threw Exception", reason or f"its process ended with {code}")
         sizes = [path.lstat().st_size for path in self.working.rglob("*") if path.is_file()]
-        if len(sizes) > MOST_FILES or sum(sizes) > LARGEST_OUTPUT:
+        if len(sizes) > MOST_FILES or sum(sizes) > self.limits.disk:
             return Outcome("Notebook Output Too Large", f"{len(sizes):,} files with {sum(sizes):,} bytes")
         return Outcome()
 
-    def _last_words(self, code: int) -> str:
-        lines = (self.folder / "session.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        return lines[-1] if lines else f"its process ended with {code}"
+
+def _tail(file: Path) -> str:
+    """The end of a text that may be of any length, or "" where there is none."""
+    with suppress(FileNotFoundError), open(file, "rb") as opened:
+        opened.seek(max(0, file.stat().st_size - LAST_WORDS))
+        return opened.read().decode(errors="replace")
+    return ""
 
 
 @cache
-def can_isolate() -> bool:
-    """Whether a process without privileges may have its own mounts and network here."""
+def can_isolate(more: tuple[str, ...] = ()) -> bool:
+    """Whether a process without privileges may have its own mounts and network here, and `more` of `unshare`."""
     try:
-        return subprocess.run(["unshare", "-rmn", "true"], capture_output=True, timeout=10).returncode == 0
+        return subprocess.run(["unshare", "-rmn", *more, "true"], capture_output=True, timeout=10).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
