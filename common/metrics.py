@@ -83,7 +83,8 @@ def bootstrap_interval(
     """Percentile bootstrap interval of `evaluate` (Efron and Tibshirani, 1993, ch. 13).
 
     Rows are drawn with replacement; with `groups` (n,) whole groups are, for the images of one patient are not
-    independent. Replicates in which the metric is undefined are drawn but left out.
+    independent. Replicates in which the metric is undefined are drawn but left out. A replicate that lacks a class can
+    score less by macro F1 than the rows it is drawn from ever would; the interval is widened to the value itself then.
 
     Raises:
         UserError: as `evaluate`; fewer than two groups; the metric is undefined in more than half of the replicates.
@@ -108,7 +109,8 @@ def bootstrap_interval(
             f"{metric.undefined_when}; validate on more rows"
         )
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    value = weighted(np.ones(len(labels)))
+    return float(min(low, value)), float(max(high, value))
 
 
 def find(metric_name: str) -> Metric:
