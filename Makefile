@@ -10,7 +10,7 @@ LAUNCH = $(if $(GPUS),common.launch $(GPUS))
 FORWARD = $(if $(DATA),--data "$(DATA)") $(STUDY_OPTIONS) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow torture lint format practice dashboard new-competition report test-pages requirements bench bench-feed bench-train bench-weights bench-sweep bench-halving models notebooks study study-status study-tables study-figures transfer study-small
+.PHONY: help setup demo test test-slow torture lint format practice dashboard new-competition report test-pages audit requirements bench bench-feed bench-train bench-weights bench-sweep bench-halving models notebooks study study-status study-tables study-figures transfer study-small
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -23,7 +23,7 @@ setup: $(VENV)/.synced  ## make .venv with everything in requirements.txt
 $(VENV)/.synced: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; set PYTHON=" >&2; exit 2; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@test -x $(VENV)/bin/uv || $(PY) -m pip install -q --disable-pip-version-check uv
+	@test -x $(VENV)/bin/uv || $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r <(awk '/^uv==/,!/\\$$/' requirements.txt)
 	@$(VENV)/bin/uv pip sync -q --compile-bytecode --python $(PY) --require-hashes requirements.txt
 	@touch $@
 
@@ -106,6 +106,9 @@ models: setup  ## the zoo: every backbone of the paper with its weights
 
 bench-train: setup  ## images/s of training beside the same step on one fixed batch
 	@$(PY) -m benchmarks.bench_train $(ARGS)
+
+audit: setup  ## pip-audit on requirements.txt: is a package that we pin known to be vulnerable? Asks osv.dev
+	@$(PY) -m common.audit
 
 requirements: setup  ## compile requirements.in to requirements.txt with hashes
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.txt

@@ -24,7 +24,12 @@ SIGNED_ADDRESS = re.compile(r"((?:https?:/|url: )/[^\s?'\"]*\?)[^\s'\")]+")
 def has_credentials() -> bool:
     """Whether there is something to authenticate with, in any of the places where the official client looks."""
     named = os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY")
-    return bool(os.environ.get("KAGGLE_API_TOKEN") or named) or any(file.is_file() for file in _files())
+    return bool(os.environ.get("KAGGLE_API_TOKEN") or named or credential_files())
+
+
+def credential_files() -> list[Path]:
+    """Those that are there."""
+    return [file for file in _files() if file.is_file()]
 
 
 def check_token() -> None:
@@ -42,8 +47,8 @@ def check_token() -> None:
 
 def warn_of_readers() -> None:
     """One line on standard error for each file with credentials that other users can read, once a process."""
-    for file in _files():
-        if file.is_file() and file.stat().st_mode & 0o044:
+    for file in credential_files():
+        if file.stat().st_mode & 0o044:
             _warn_of(file)
 
 

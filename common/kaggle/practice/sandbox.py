@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from common.kaggle.credentials import credential_files
 from common.kaggle.practice.limits import Limits, Watch
 from common.kaggle.practice.session import Log, kill_descendants
 
-ISOLATED = (
-    'ip link set lo up 2>/dev/null; mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"; '  # as Kaggle's input
-    'shift; exec "$@"'
+ISOLATED = (  # input as Kaggle's, files of credentials empty
+    'ip link set lo up 2>/dev/null; mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"; shift; '
+    'while [ "$1" != -- ]; do mount --bind /dev/null "$1" || exit 1; shift; done; shift; exec "$@"'
 )
 YIELDING = (  # where this machine is short of something, the notebook goes short first
     '{ echo 1000 > /proc/self/oom_score_adj; ulimit -u 4096 || ulimit -p 4096; } 2>/dev/null; exec nice -n 10 "$@"'
 )
+PASSED_ON = ("PATH", "LANG", "LC_", "TZ", "LD_LIBRARY_PATH", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_")
 NOT_ISOLATED = "practice: `unshare` does not work on this machine: the network could not be cut off\n"
 OWN_PROCESSES = ("-p", "--fork", "--kill-child", "--mount-proc")
 """A namespace in which every process dies with the first, however many there are and however quickly they multiply."""
@@ -127,8 +129,9 @@ class Sandbox:
     def _start(self, command: list[str], internet: bool, environment: dict[str, str]) -> subprocess.Popen:
         command = ["sh", "-c", YIELDING, "sh", *command]
         if can_isolate():
+            hidden = map(str, credential_files())
             flags = [*(() if internet else ("-n",)), *(OWN_PROCESSES if can_isolate(OWN_PROCESSES) else ())]
-            command = ["unshare", "-rm", *flags, "sh", "-c", ISOLATED, "sh", str(self.input), *command]
+            command = ["unshare", "-rm", *flags, "sh", "-c", ISOLATED, "sh", str(self.input), *hidden, "--", *command]
         elif not internet:
             Log(self.folder / "log.jsonl").write("stderr", NOT_ISOLATED)
         with open(self.folder / "session.log", "wb") as log:
@@ -143,9 +146,9 @@ class Sandbox:
             )
 
     def _environment(self, temporary: Path, rerun: bool) -> dict[str, str]:
-        """This process's, without credentials and without this project on the path."""
-        hidden = ("KAGGLE_", "PYTHONPATH", "XDG_", "JUPYTER_", "IPYTHON")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+        """Of this process's what programs and their libraries need: neither credentials, whose ever they are, nor this
+        project on the path."""
+        kept = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
         kept |= {"HOME": str(self.folder / "home"), "TMPDIR": str(temporary), "KAGGLE_KERNEL_RUN_TYPE": "Batch"}
         return kept | ({"KAGGLE_IS_COMPETITION_RERUN": "1"} if rerun else {})
 
