@@ -44,7 +44,8 @@ def unpacked(archive: Path, root: Path, name: str) -> Path:
                 unpack(archive, unfinished)
                 unfinished.rename(folder)
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}; free some space or mend it") from error
+        where = error.filename or folder
+        raise UserError(f"cannot write {where}: {error.strerror or error}; free some space or mend it") from error
     return folder
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from common.recipe import FIELDS
-from tests.bad_input import images, layouts, recipes, tables
+from tests.bad_input import archives, images, layouts, recipes, tables, weights
 from tests.bad_input.case import Case, try_case
 from tests.bad_input.worlds import write_world
 
-CASES = [*images.CASES, *tables.CASES, *layouts.CASES, *recipes.CASES]
+TABLES = (images, tables, layouts, recipes, archives, weights)
+CASES = [case for table in TABLES for case in table.CASES]
 
 
 @pytest.fixture(scope="module")

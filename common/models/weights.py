@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -31,10 +32,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise UserError(f"weights: no file {path}; give --weights FILE.safetensors or --weights none")
     try:
-        if path.suffix == ".safetensors":
-            state = read_tensors(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_tensors(path) if path.suffix == ".safetensors" else read_pickled(path)
     except UserError:
         raise
     except Exception as error:
@@ -42,6 +40,22 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise UserError(f"weights: {path} holds NaN or infinite values in {listing(broken)}")
+    return state
+
+
+def read_pickled(path: Path) -> dict[str, torch.Tensor]:
+    """The state dict of a .pth / .pt file; code in it is not run. Raises UserError where it holds anything else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:  # whose text tells how to run the code
+        raise UserError(
+            f"weights: cannot read {path}: it is no file of tensors alone, and code in it is not run; save its state "
+            "dict as .safetensors"
+        ) from error
+    if not isinstance(state, dict):
+        raise UserError(f"weights: {path} holds a {type(state).__name__} in place of a state dict, names with tensors")
+    if others := [name for name, value in state.items() if not isinstance(value, torch.Tensor)]:
+        raise UserError(f"weights: {path} holds more than a state dict: {listing(others)}; save that alone")
     return state
 
 

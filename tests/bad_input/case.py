@@ -10,6 +10,9 @@ from pathlib import Path
 from competitions.__main__ import run
 
 PREPARE = ("prepare", "--input-size", "32", "--folds", "2", "--workers", "1")
+KEPT = ("cache/", "data/.")
+"""Where a refused command may leave what it has done so far, for the same command to go on with: part of a cache, and
+of an unpacked archive, under a hidden name."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Case:
 
 def try_case(case: Case, name: str, folder: Path) -> None:
     """In the working folder `folder`, with the download in `data/<name>`. Whatever becomes of the command, every file
-    that was there stays as it was; a refusal leaves nothing outside the cache, and no cache that counts as whole."""
+    that was there stays as it was; a refusal leaves nothing outside `KEPT`."""
     raw = folder / "data" / name
     case.spoil(raw)
     before = listing(folder)
@@ -46,7 +49,7 @@ def try_case(case: Case, name: str, folder: Path) -> None:
         assert case.said in out + error
     else:
         assert_refused(case.said, code, error)
-        left = [path for path in sorted(after.keys() - before.keys()) if not path.startswith("cache/")]
+        left = [path for path in sorted(after.keys() - before.keys()) if not path.startswith(KEPT)]
         assert not left, f"a refused command left {left}"
     if case.check:
         case.check(raw, out + error)
