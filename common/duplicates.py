@@ -25,6 +25,7 @@ from common.cache import Cache, Concatenation
 from common.files import write_atomically
 from common.prepare import save
 from common.progress import Progress
+from common.stored import read_array
 
 SIDE = 16
 """Frequencies along a side. With 8 (64 bits) different dermoscopy images come closer (2 bits) than copies do."""
@@ -53,7 +54,7 @@ def hashes(cache: Cache | Concatenation) -> np.ndarray:
                 found[i] = perceptual_hash(cache[i])
                 progress.update(1)
         write_atomically(file, lambda temporary: save(temporary, found))
-    return np.load(file)
+    return read_array(file)
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:

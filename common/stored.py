@@ -1,11 +1,14 @@
-"""Tables that we write for ourselves: Parquet files that any reader takes, and that say whether they are whole."""
+"""Tables that we write for ourselves: Parquet files that any reader takes, and that say whether they are whole; and
+arrays, read without running code."""
 
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow
 
+from common.errors import UserError
 from common.files import damaged, write_atomically
 
 DIGEST = "sha256"
@@ -36,6 +39,14 @@ def read_table(path: Path) -> pd.DataFrame:
     if digest is not None and digest != digest_of(table):
         raise damaged(path)
     return table
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of an .npy file. Raises UserError where it is none, or holds Python objects: reading them runs code."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is no array of ours ({error}): remove it, and it is made again") from error
 
 
 def digest_of(table: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ from common.errors import UserError, listing
 from common.files import content_hash, sha256_of_file, write_atomically
 from common.images import read_rgb
 from common.progress import Progress
+from common.stored import read_array
 from common.study.frechet import distance_with_error
 
 SIDE = 299
@@ -57,7 +58,7 @@ def fid(
         if not kept.is_file():
             network = network or Inception(file, device)
             write_features(kept, network.features(paths, name))
-        features[name] = np.load(kept)
+        features[name] = read_array(kept)
     of_reference = features.pop("reference")
     rows = []
     for name, of_folder in features.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from common.errors import UserError
 from common.files import write_atomically
 
 DIGEST = hashlib.sha256().digest_size
@@ -27,10 +28,19 @@ def save_state(path: Path, state: dict) -> None:
 
 
 def load_state(path: Path, device: torch.device) -> dict | None:
-    """The state, or None where there is none or it is damaged: the fold then starts again and ends the same."""
+    """The state, or None where there is none or it is damaged: the fold then starts again and ends the same.
+
+    Raises:
+        UserError: it is whole, and not ours: it holds more than tensors and plain values.
+    """
     if not path.is_file():
         return None
     content = path.read_bytes()
     if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
         return None
-    return torch.load(io.BytesIO(content[DIGEST:]), map_location=device, weights_only=True)
+    try:
+        return torch.load(io.BytesIO(content[DIGEST:]), map_location=device, weights_only=True)
+    except Exception as error:  # pickled code, which is not run
+        raise UserError(
+            f"{path} is not what a training leaves: remove it, and the same command starts the fold again"
+        ) from error
