@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common.errors import UserError, listing
+from common.errors import DiskError, UserError, listing
 from common.files import read_record
 
 ENTRY = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<u4"), ("width", "<u4"), ("crc", "<u4")])
@@ -50,7 +50,7 @@ class Cache:
         try:
             facts = read_record(self.folder / "cache.json")
             index = (self.folder / "index.npy").read_bytes()
-            entries = np.load(io.BytesIO(index))
+            entries = np.load(io.BytesIO(index), allow_pickle=False)
             with open(self.folder / "pixels.bin", "rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
@@ -123,8 +123,8 @@ class Cache:
         """Read everything and compare it with the checksums. Raises UserError: see `check`."""
         self.check(range(len(self)))
 
-    def _damaged(self, what: str) -> UserError:
-        return UserError(f"{self.folder} is damaged ({what}); remove it and prepare again")
+    def _damaged(self, what: str) -> DiskError:
+        return DiskError(f"{self.folder} is damaged ({what}); remove it and prepare again")
 
     def __getstate__(self) -> dict:
         return {"folder": self.folder}

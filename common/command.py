@@ -34,13 +34,19 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         if error.errno not in DISK_TROUBLE:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        told = f"{error.strerror}{where}; what was done is kept, and the same command continues"
+        told = f"{error.strerror}{where}; {way_out(error)}: what was done is kept, and the same command continues"
         print(paint("error:", "red", sys.stderr), told, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
         return 130
     return 0
+
+
+def way_out(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space"
+    return "raise the limit on open files" if error.errno == errno.EMFILE else "mend its permissions"
 
 
 def parse(kind: type[T], words: list[str], program: str, default: T | None = None) -> T:

@@ -10,6 +10,11 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class DiskError(UserError):
+    """The disk is full, cannot be written, or has lost what was written: no fault of what was asked, which goes on once
+    the disk is mended."""
+
+
 def listing(items, limit: int = 10) -> str:
     """`a, b, c … and 4 more`: a bounded list for an error line."""
     items = [str(item) for item in items]

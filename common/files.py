@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
+from common.errors import DiskError
 from common.leftovers import in_the_making, sweep_up
 
 CHECKSUM = "checksum"
@@ -34,9 +34,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     except OSError as error:
         if error.errno is None:  # not the system's: of a connection that `write` reads from
             raise
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,7 +50,7 @@ def alone(lock: Path, waiting: str) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = open(lock, "w")  # noqa: SIM115
     except OSError as error:
-        raise UserError(f"cannot write {lock}: {error.strerror}; choose a folder that can be written") from error
+        raise cannot_write(lock, error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,11 +98,15 @@ def read_record(path: Path) -> dict[str, Any]:
     return value
 
 
-def damaged(path: Path) -> UserError:
+def cannot_write(path: Path, error: OSError) -> DiskError:
+    return DiskError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder")
+
+
+def damaged(path: Path) -> DiskError:
     """The error of a file whose bytes have changed since they were written."""
     run = next((folder for folder in Path(path).parents if (folder / "run.json").is_file()), None)
     again = f"remove the run's folder {run} and start the same command again" if run else "make it again"
-    return UserError(f"{path} is damaged: its bytes are not those that were written; put a copy of it back, or {again}")
+    return DiskError(f"{path} is damaged: its bytes are not those that were written; put a copy of it back, or {again}")
 
 
 def sha256_of_file(path: Path) -> str:

@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ import pandas as pd
 
 from common.cache import Cache, Concatenation, concatenate
 from common.decode import Decoders, Task
-from common.errors import UserError, listing
+from common.errors import DiskError, UserError, listing
 from common.files import sha256_of_file, write_atomically, write_record, write_text
 from common.journal import Journal
 from common.progress import Progress, clock
@@ -118,7 +119,7 @@ def prepare(
             with site.alone():
                 folder = site.finished(formats) or make(source, site, formats, workers or cores(), skip_bad, read)
         except OSError as error:
-            raise UserError(
+            raise DiskError(
                 f"cannot write the cache under {root}: {error.strerror or error}; what is done is kept: free some "
                 "space, or choose another folder with --cache DIR"
             ) from error
@@ -127,6 +128,7 @@ def prepare(
                 f"a process that decoded images for {root} was killed (out of memory?); the same command continues, "
                 "--workers N takes fewer"
             ) from error
+    forget_journal(folder)
     cache = Cache(folder)
     if cache.skipped and not skip_bad:
         raise bad_images(cache.skipped, folder)
@@ -159,9 +161,15 @@ def make(source: Source, site: Site, formats: tuple[Format, ...], workers: int, 
     write_atomically(folder / "index.npy", lambda path: save(path, journal.entries[kept]))
     facts["index"] = sha256_of_file(folder / "index.npy")
     write_record(folder / "cache.json", facts | {"ids": [source.ids[row] for row in kept], "skipped": skipped})
-    (folder / "done.log").unlink()
+    forget_journal(folder)
     site.remove_unfinished(keep=(folder,))
     return folder
+
+
+def forget_journal(folder: Path) -> None:
+    """Of a cache that is complete; a process that was killed at its very end has left it there."""
+    with suppress(OSError):
+        (folder / "done.log").unlink()
 
 
 def measure(decoders: Decoders, source: Source, input_size: int) -> tuple[dict[int, tuple[int, int]], dict[int, str]]:
@@ -195,7 +203,7 @@ def choose_format(
     way_out = (
         "--cache-format jpeg takes a fourth to a tenth, " if formats == ("raw",) and decoders.channels == 3 else ""
     )
-    raise UserError(
+    raise DiskError(
         f"the cache of {len(sizes):,} images of '{site.name}' at {site.input_size} needs {size_text(need)} and "
         f"{site.root} has {size_text(free)} free ({size_text(DISK_MARGIN)} of it are left alone): {way_out}--cache DIR "
         "puts it elsewhere"

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError, listing
+from common.errors import DiskError, UserError, listing
 from common.files import content_hash, read_record, sha256_of_file, write_json, write_record
 from common.locks import held
 from common.models.folder import chosen_file
@@ -128,7 +128,7 @@ def open_run(root: Path, competition: str, recipe: Recipe, fingerprint: str, aga
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --runs") from error
+        raise DiskError(f"cannot make the run folder {folder}: {error.strerror}; choose another with --runs") from error
     about = {
         "competition": competition,
         "recipe": recipe.to_dict(),

@@ -1,16 +1,19 @@
 """The file of a study: Optuna's journal, one JSON object a line, in which every line holds its own CRC-32."""
 
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from common.errors import UserError
+from common.errors import DiskError
+from common.files import cannot_write
 from common.locks import held
 
 CRC = "crc32"
@@ -18,9 +21,16 @@ CRC = "crc32"
 
 
 def journal_at(path: Path) -> JournalStorage:
-    """The storage in a journal file. Raises UserError: a line is damaged, here and whenever lines are read."""
-    mend(path)
-    return JournalStorage(Checked(str(path), lock_obj=Lock(path)))
+    """The storage in a journal file.
+
+    Raises:
+        DiskError: it cannot be written, or a line is damaged: here, and whenever lines are written or read.
+    """
+    try:
+        mend(path)
+        return JournalStorage(Checked(str(path), lock_obj=Lock(path)))
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 class Lock:
@@ -42,7 +52,13 @@ class Checked(JournalFileBackend):
     """A line without a checksum, as an earlier version wrote it, is taken as it is."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        super().append_logs([log | {CRC: crc_of(log)} for log in logs])
+        """All lines or none: half a line, on a full disk, would spoil what another worker writes behind it."""
+        lines = [json.dumps(log | {CRC: crc_of(log)}, separators=(",", ":")) + "\n" for log in logs]
+        try:
+            with held(Path(self._file_path)), open(self._file_path, "ab", buffering=0) as file:
+                append(file, "".join(lines).encode())
+        except OSError as error:
+            raise cannot_write(Path(self._file_path), error) from error
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         logs, number = super().read_logs(log_number_from), log_number_from
@@ -59,11 +75,23 @@ class Checked(JournalFileBackend):
             number += 1
             yield log
 
-    def damaged(self, number: int) -> UserError:
-        return UserError(
+    def damaged(self, number: int) -> DiskError:
+        return DiskError(
             f"{self._file_path} is damaged in line {number + 1}: its bytes are not those that were written; put a copy "
             "of it back, or remove it: the trials' runs are kept, and a new study finds them"
         )
+
+
+def append(file: FileIO, lines: bytes) -> None:
+    """Onto the disk, or nothing of it."""
+    before, rest = file.tell(), memoryview(lines)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file)
+    except OSError:
+        file.truncate(before)
+        raise
 
 
 def crc_of(log: dict[str, Any]) -> int:
