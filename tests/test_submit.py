@@ -81,6 +81,12 @@ def test_a_submission_comes_back_with_its_scores_and_stands_in_the_ledger(client
     assert all(line.startswith("practice") for line in lines)
 
 
+def test_a_whole_number_for_a_score_is_read_as_it_was_written(ledger):
+    fields = {"competition": "tiny", "leaderboard": "practice", "run_id": "run1", "sha256": "0", "description": ""}
+    row = ledger.add(**fields, file="run1.csv", cv_score=1)
+    assert [ledger.update(row, public_score=0, private_score=1)] == ledger.rows()
+
+
 def test_the_same_bytes_are_not_sent_again_unless_asked(client, ledger, state, csv, tmp_path):
     first = submit(csv, competition(), client, ledger, run_id="run1")
     elsewhere = practice_client("http://127.0.0.1:9")

@@ -141,7 +141,8 @@ class Ledger:
             return [self._whole(row) for row in rows]
 
     def _sealed(self, connection: Connection, record: Row) -> LedgerRow:
-        row = _without_checksum(record)
+        """The row as it is read again: what was just written may still say 0 where the column holds 0.0."""
+        row = _without_checksum(connection.execute("SELECT * FROM submissions WHERE id = ?", (record["id"],)).fetchone())
         connection.execute("UPDATE submissions SET checksum = ? WHERE id = ?", (_checksum(row), row.id))
         return row
 

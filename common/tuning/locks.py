@@ -42,6 +42,8 @@ class FileLocks:
         folder.mkdir(parents=True, exist_ok=True)
         self.own = ExitStack()
         with self.choosing():  # so that no one sees the file before it is locked
+            for other in folder.glob("*-*"):
+                self.alive(other.name)  # or it goes
             self.own.enter_context(held(folder / self.worker))
 
     @contextmanager

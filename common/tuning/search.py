@@ -180,18 +180,41 @@ def watched(question: Question, study: "Study", trial: "FrozenTrial") -> Watch:
     """Reports the epochs of the first fold and asks the pruner; the default is never pruned, for all are compared with
     it. Folds are not averaged here: the mean of the folds so far would compare one fold with another."""
     handle, told, recipe = of_optuna(study, trial), set(trial.intermediate_values), question.recipe_at(trial.params)
-    first = first_fold(recipe)
+    first, last = first_fold(recipe), max(told, default=None)
     more_to_come = question.seeds > 1 or (recipe.split == "folds" and len(recipe.only_folds) != 1)
 
     def watch(fold: int, epoch: int, score: float | None) -> bool:
-        if fold != first or epoch in told:
+        if fold != first or (epoch in told and epoch != last):
             return False
-        handle.report(score, epoch)
-        told.add(epoch)
+        if epoch not in told:
+            handle.report(score, epoch)
+            told.add(epoch)
         pruned = handle.should_prune()  # the pruner keeps a record of whoever reaches a rung, the default among them
+        pruned = pruned or (epoch == last and would_prune(study, trial))
         return pruned and not is_default(trial) and (more_to_come or epoch < recipe.epochs)
 
     return watch
+
+
+def would_prune(study: "Study", trial: "FrozenTrial") -> bool:
+    """What the pruner says of the epochs that a worker told before it died, perhaps without having heard the answer. It
+    answers once for each rung that a trial reaches, so that it is asked on a copy of the study, epoch by epoch."""
+    import optuna
+
+    def untold(other: "FrozenTrial") -> "FrozenTrial":
+        if other.number != trial.number:
+            return other
+        return optuna.create_trial(
+            state=optuna.trial.TrialState.RUNNING, params=other.params, distributions=other.distributions
+        )
+
+    copy = optuna.create_study(study_name=study.study_name, direction="maximize", pruner=study.pruner)
+    copy.add_trials([untold(other) for other in study.get_trials()])
+    handle, pruned = of_optuna(copy, copy.get_trials()[trial.number]), False
+    for epoch, score in sorted(trial.intermediate_values.items()):
+        handle.report(score, epoch)
+        pruned = handle.should_prune()
+    return pruned
 
 
 def first_fold(recipe: Recipe) -> int:

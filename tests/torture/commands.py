@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import albumentations
@@ -57,8 +58,8 @@ def writes(path, _mode, flags: int) -> bool:
 
 
 def command(world: Path, words: tuple[str, ...], last: int | None) -> int:
-    """`python -m competitions` in the folder `world`, in a session of its own by which its children are known; how many
-    steps it took is written to standard error."""
+    """`python -m competitions` in the folder `world`, in a session of its own by which its children are known. The
+    last line of standard error says how many steps it took, and seconds."""
     os.setsid()
     os.chdir(world)
     multiprocessing.current_process()._config["daemon"] = False  # it has children of its own
@@ -67,9 +68,9 @@ def command(world: Path, words: tuple[str, ...], last: int | None) -> int:
     grids.GRIDS["tiny"] = tiny_grid
     steps = Steps(last)
     sys.addaudithook(steps)
+    begun = time.monotonic()
     code = run(list(words))
-    done = steps.done
-    print(f"steps: {done}", file=sys.stderr)
+    print(f"{steps.done} steps in {time.monotonic() - begun:.3f} s", file=sys.stderr)
     return code
 
 

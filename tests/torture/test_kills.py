@@ -3,119 +3,17 @@
 import itertools
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from random import Random
 
 import pytest
 
-from common.files import read_json
-from common.kaggle.practice.server import running
-from common.kaggle.practice.store import Store
-from competitions import load
-from competitions.sources import ABOUT, Source, practice_competition
-from tests.small_data import RECIPE, fields_as_words, write_small_aptos
-from tests.torture.worlds import Moment, copy, difference, gone, outcome, run
+from tests.forked import Said, finish
+from tests.torture.stage import CASES, COMMANDS, Stage, Undisturbed
+from tests.torture.worlds import Moment, copy, difference, gone, run, start
 
-SEED, KILLS, AT_ONCE = 10, 50, 2
-RECIPE_WORDS = tuple(fields_as_words(RECIPE.with_fields(epochs=2)))
-ONE_FOLD = ("--only-folds", "0")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command, and those that are done before it in its world. `most`: kills in one world."""
-
-    words: tuple[str, ...]
-    before: tuple[tuple[str, ...], ...] = ()
-    served: bool = False
-    most: int = 5
-
-
-PREPARE, TRAIN, PREDICT = ("aptos", "prepare"), ("aptos", "train"), ("aptos", "predict")
-SUBMIT = ("aptos", "submit", "--leaderboard", "practice")
-TUNE = ("aptos", "tune", *ONE_FOLD, "--search", "learning_rate")
-STUDY = ("study", "--grid", "tiny", "--weights", "none")
-
-CASES = {
-    "prepare": Case((*PREPARE, "--cache-format", "raw")),
-    "train": Case((*TRAIN, "--workers", "1"), (PREPARE,)),
-    "predict": Case(PREDICT, (TRAIN,)),
-    "tune": Case((*TUNE, "--trials", "3"), (PREPARE,), most=2),  # of three deaths a trial is given up
-    "sweep": Case(STUDY, ((*STUDY, "--plan"), PREPARE)),
-    "submit": Case(SUBMIT, (SUBMIT,), served=True),
-}
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """What a case begins with and comes to, how long that takes, in seconds and in steps."""
-
-    base: Path
-    outcome: dict[str, object]
-    seconds: float
-    steps: int
-
-
-class Stage:
-    """Where the cases are played: the raw data, and for each case its base, made when it is first wanted."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.raw = folder, write_small_aptos(folder / "raw", n=40, n_test=8)
-        self.made: dict[str, Undisturbed] = {}
-
-    def words(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        fixed = ("--device", "cpu", "--workers", "0", "--state-every", "0.02")
-        if words[0] == "study":
-            return (*words, "--data", f"aptos={self.raw}", *fixed)
-        return (*words[:2], "--data", str(self.raw), *RECIPE_WORDS, *fixed, *words[2:])
-
-    def undisturbed(self, name: str) -> Undisturbed:
-        if name not in self.made:
-            case, base = CASES[name], self.folder / f"{name}-base"
-            base.mkdir()
-            for words in case.before:
-                said, _ = run(base, self.words(words))
-                assert said.exit_code == 0, said.err
-            forget_submissions(base)
-            world = copy(base, self.folder / f"{name}-undisturbed")
-            with self.served(case, base, world) as url:
-                begun = time.monotonic()
-                said, _ = run(world, self.words(case.words), url=url)
-            seconds, steps = time.monotonic() - begun, int(said.err.rpartition("steps: ")[2])
-            assert said.exit_code == 0, said.err
-            self.made[name] = Undisturbed(base, self.outcome(world), seconds, steps)
-        return self.made[name]
-
-    @contextmanager
-    def served(self, case: Case, base: Path, world: Path) -> Iterator[str]:
-        """The address of a practice leaderboard of this world's own, where the case wants one."""
-        if not case.served:
-            yield ""
-            return
-        (about,) = (base / "data" / "practice").glob(f"*/{ABOUT}")
-        competition = replace(load("aptos"), slug=read_json(about)["slug"], takes="csv")
-        arena = Source(competition, about.parent, solution=about.parent / "solution.csv")
-        with running([practice_competition(arena)], world.with_name(f"{world.name}.state")) as url:
-            yield url
-
-    def outcome(self, world: Path) -> dict[str, object]:
-        state = world.with_name(f"{world.name}.state")
-        if not state.is_dir():
-            return outcome(world)
-        slug = next((world / "data" / "practice").glob(f"*/{ABOUT}"))
-        sent = Store(state).submissions(read_json(slug)["slug"])
-        return outcome(world) | {"leaderboard": [(row.status, row.public_score, row.private_score) for row in sent]}
-
-
-def forget_submissions(world: Path) -> None:
-    """The run stays, without its predictions."""
-    import shutil
-
-    shutil.rmtree(world / "submissions", ignore_errors=True)
+SEED, KILLS, PAIRS, AT_ONCE = 10, int(__import__("os").environ.get("KILLS", 50)), 5, 2
 
 
 @pytest.fixture(scope="session")
@@ -192,8 +90,38 @@ def check(ended: list[Ended]) -> None:
     assert sum(each.orphans for each in ended) == 0
 
 
+def both(stage: Stage, name: str, number: int) -> str:
+    """The command twice, the second one a part of its time after the first; what is wrong with what came of it."""
+    case, normal = CASES[name], stage.undisturbed(name)
+    world, words = copy(normal.base, stage.folder / f"{name}-both-{number}"), stage.words(case.words)
+    with stage.served(case, normal.base, world) as url:
+        first = start(world, words, name="first", url=url)
+        time.sleep(Random(f"{SEED} {name} both {number}").uniform(0, 0.5) * normal.seconds * (number > 0))
+        second = start(world, words, name="second", url=url)
+        said = [finish(*each) for each in (first, second)]
+    for each in said:
+        if each.exit_code not in (0, 2) or (each.exit_code == 2 and not in_one_line(each)):
+            return f"exit code {each.exit_code}: {each.err}"
+    if all(each.exit_code for each in said):
+        return f"nobody did it: {said}"
+    return difference(normal.outcome, stage.outcome(world))
+
+
+def in_one_line(said: Said) -> bool:
+    return sum(line.startswith("error: ") for line in said.err.splitlines()) == 1 and "Traceback" not in said.err
+
+
 @pytest.mark.torture
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*COMMANDS[:3], "tune in order", *COMMANDS[4:]])
+def test_of_two_at_once_one_works_and_the_other_waits_or_says_so(name, stage, capsys):
+    wrong = [both(stage, name, number) for number in range(PAIRS)]
+    with capsys.disabled():
+        print(f"\n{name}: {PAIRS} pairs at once: {wrong.count('')} ended as one command that is undisturbed")
+    assert [each for each in wrong if each] == []
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_killed_anywhere_ends_as_one_that_was_not(name, stage, capsys):
     begun = time.monotonic()
     ended = killed_often(stage, name, KILLS)

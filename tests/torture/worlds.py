@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
+from common.train.checkpoint import load_state
 from tests import forked
 from tests.forked import Said, finish
 
@@ -45,6 +47,7 @@ def start(world: Path, words: tuple[str, ...], at: Moment = UNDISTURBED, name: s
 
     said = world.with_name(f"{world.name}.{name}")
     said.mkdir(exist_ok=True)
+    (said / "stderr").unlink(missing_ok=True)
     environment = {"HOME": str(world / "home"), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
     if url:
         environment["PRACTICE_URL"] = url
@@ -56,6 +59,8 @@ def run(world: Path, words: tuple[str, ...], at: Moment = UNDISTURBED, url: str 
     left to themselves."""
     process, said = start(world, words, at, url=url)
     if at.seconds is not None:
+        while not (said / "stderr").exists():  # it is there when the command begins
+            time.sleep(0.001)
         process.join(at.seconds)
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
@@ -79,6 +84,8 @@ def content(path: Path) -> object:
             return without_times(pd.read_sql("SELECT * FROM submissions ORDER BY ref", ledger))
     if path.suffix == ".journal":
         return trials(path)
+    if path.name == "last.state":
+        return str(timeless(load_state(path, torch.device("cpu"))))
     return "" if path.name.endswith(NOT_COMPARED) else path.read_bytes()
 
 
