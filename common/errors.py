@@ -15,9 +15,12 @@ class DiskError(UserError):
     the disk is mended."""
 
 
+LONGEST = 500
+
+
 def listing(items, limit: int = 10) -> str:
-    """`a, b, c … and 4 more`: a bounded list for an error line."""
-    items = [str(item) for item in items]
+    """`a, b, c … and 4 more`: a bounded list for an error line, of items cut off at `LONGEST` characters."""
+    items = [text if len(text := str(item)) <= LONGEST else f"{text[:LONGEST]}…" for item in items]
     rest = len(items) - limit
     return ", ".join(items[:limit]) + (f" … and {rest} more" if rest > 0 else "")
 

@@ -44,7 +44,7 @@ def as_text(rows: np.ndarray) -> list[str]:
 def class_numbers(text: str, classes: int) -> list[int] | None:
     """The class numbers in `text`; None where there is none, one is repeated, or one is not in 0..classes-1."""
     words = text.split()
-    if not all(word.isascii() and word.isdigit() for word in words):
+    if not all(word.isascii() and word.isdigit() and len(word) <= 18 for word in words):
         return None
     numbers = [int(word) for word in words]
     whole = numbers and len(set(numbers)) == len(numbers) and max(numbers) < classes

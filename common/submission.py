@@ -14,7 +14,7 @@ from common.errors import UserError, listing
 from common.files import sha256_of_file, write_atomically, write_json
 from common.labels import as_text, class_numbers, wanted
 
-WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def write(path: Path, ids: Sequence[str], values: np.ndarray, competition: Competition, raw: Path) -> None:

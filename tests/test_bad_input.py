@@ -9,10 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from common import command
+from common.kaggle import polling
+from common.kaggle.client import practice_client
+from common.kaggle.csv_file import CsvFile
+from common.kaggle.ledger import Ledger
+from common.kaggle.practice.server import running
+from common.kaggle.submit import submit
 from common.recipe import FIELDS
-from tests.bad_input import archives, images, layouts, recipes, tables, weights
-from tests.bad_input.case import Case, try_case
+from tests.bad_input import archives, images, layouts, recipes, submissions, tables, weights
+from tests.bad_input.case import Case, assert_refused, try_case
 from tests.bad_input.worlds import write_world
+from tests.practice_world import practice_competition, sample_submission, until
+
+SLUG = "tiny-challenge"
 
 TABLES = (images, tables, layouts, recipes, archives, weights)
 CASES = [case for table in TABLES for case in table.CASES]
@@ -49,6 +59,53 @@ def world(tmp_path, monkeypatch) -> Path:
 def test_bad_input(case: Case, name: str, downloads, world):
     shutil.copytree(downloads(name), world / "data" / name)
     try_case(case, name, world)
+
+
+@pytest.fixture(scope="module")
+def leaderboard(tmp_path_factory):
+    """A practice leaderboard, spoken to by the official client."""
+    folder = tmp_path_factory.mktemp("leaderboard")
+    with running([practice_competition(folder)], folder / "state") as url:
+        yield practice_client(url)
+
+
+def listed(leaderboard) -> dict:
+    """What the leaderboard has of submissions, by their numbers."""
+    return {submission.ref: submission for submission in leaderboard.api.competition_submissions(SLUG, page_size=100)}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in submissions.CASES])
+def test_a_bad_submission_is_refused_before_it_is_sent(case, leaderboard, world, capsys, monkeypatch):
+    monkeypatch.setattr(polling, "FIRST_PAUSE", 0.02)
+    Path("mine.csv").write_bytes(case.content)
+    way = CsvFile(Path("mine.csv"), case.competition, sample_submission(Path("sample.csv")))
+    before = set(listed(leaderboard))
+    code = command.run(lambda _: print(submit(way, case.competition, leaderboard, Ledger(), "run1")), [])
+    said = capsys.readouterr()
+    assert Path("mine.csv").read_bytes() == case.content
+    if case.said:
+        assert_refused(case.said, code, said.err)
+        assert "mine.csv" in said.err
+        assert set(listed(leaderboard)) == before
+    else:
+        assert code == 0, said.err
+        assert "public 1.0000, private 1.0000" in said.out
+
+
+OF_CLASSES = [case for case in submissions.CASES if case.kind == "class" and case.said and case.content]
+
+
+def test_the_leaderboard_says_of_each_bad_submission_what_is_wrong_and_goes_on(leaderboard, world):
+    """They are sent by the official client alone, which looks at nothing."""
+    refs = {}
+    for case in OF_CLASSES:
+        Path("mine.csv").write_bytes(case.content)
+        refs[leaderboard.api.competition_submit("mine.csv", case.name, SLUG, quiet=True).ref] = case
+    until(lambda: all(found.status.name != "PENDING" for found in listed(leaderboard).values()))
+    settled = listed(leaderboard)
+    for ref, case in refs.items():
+        assert settled[ref].status.name == "ERROR"
+        assert case.said in settled[ref].error_description
 
 
 def test_every_field_of_a_recipe_has_values_that_are_refused():

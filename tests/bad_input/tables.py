@@ -111,6 +111,7 @@ CASES = [
     Case("infinity for a label", last_label("inf"), "but a11 has inf"),
     Case("a word for a label", last_label("severe"), "'severe'", CSV),
     Case("a label out of range", last_label("28"), "28", CSV),
+    Case("a label of 5,000 digits", last_label("1" * 5000), "must be", ("aptos", "hpa")),
     Case("a negative label", last_label("-1"), "-1", CSV),
     Case("half a grade", last_label("1.5"), "1.5", CSV),
     Case("one place named twice", last_label("3 3"), "'3 3'", ("hpa",)),
