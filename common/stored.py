@@ -44,7 +44,8 @@ def read_table(path: Path) -> pd.DataFrame:
 def read_array(path: Path) -> np.ndarray:
     """The array of an .npy file. Raises UserError where it is none, or holds Python objects: reading them runs code."""
     try:
-        return np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise UserError(f"{path} is no array of ours ({error}): remove it, and it is made again") from error
 
