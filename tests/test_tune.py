@@ -164,6 +164,41 @@ def test_what_falls_behind_is_pruned_and_the_default_never(tmp_path, pruner):
         assert not run.finished, "its state is kept, so that it can be gone on with"
 
 
+class Stopped(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def stopped_when_pruned(train):
+    """`train`, which dies once of each trial when the pruner has answered and nobody has heard it."""
+    died = set()
+
+    def trained(recipe: Recipe, watch=None) -> Run:
+        def dies(*now) -> bool:
+            pruned = watch(*now)
+            if pruned and recipe not in died:
+                died.add(recipe)
+                raise Stopped
+            return pruned
+
+        return train(recipe, watch and dies)
+
+    return trained, died
+
+
+@pytest.mark.parametrize("pruner", ["hyperband", "asha"])
+def test_what_was_to_be_pruned_when_its_worker_died_is_pruned_by_the_next(tmp_path, pruner):
+    asked = question(recipe=HEAVY.with_fields(strength=1.5), sampler="grid", pruner=pruner)
+    whole = tune(asked, tmp_path / "whole", 9, Instant(tmp_path / "whole"))
+    train, died = stopped_when_pruned(Instant(tmp_path / "killed"))
+    for _ in range(10):
+        with contextlib.suppress(Stopped):
+            killed = tune(asked, tmp_path / "killed", 9, train)
+            break
+    assert len(died) == sum(trial.state == TrialState.PRUNED for trial in whole) > 0
+    told = [[(trial.params, trial.state, trial.intermediate_values) for trial in trials] for trials in (whole, killed)]
+    assert told[0] == told[1]
+
+
 def test_what_has_nothing_left_to_train_is_not_pruned(tmp_path):
     one_fold, two_folds = HEAVY.with_fields(strength=1.5, only_folds=(0,), epochs=1), HEAVY.with_fields(epochs=1)
     for recipe, states in ((one_fold, {"COMPLETE"}), (two_folds, {"COMPLETE", "PRUNED"})):
@@ -250,7 +285,7 @@ def worker(asked: Question, folder: Path, trials: int, train, url: str = "") -> 
 
 def trials_in(folder: Path, url: str) -> list[optuna.trial.FrozenTrial]:
     where = database_address(url) if url else str(journal_of(folder / "studies" / "study"))
-    with contextlib.suppress(KeyError, FileNotFoundError):
+    with contextlib.suppress(KeyError, UserError):  # it is not there yet
         return optuna.load_study(study_name=f"cassava/{study_of(folder, url)}", storage=storage_at(where)).get_trials()
     return []
 
@@ -466,7 +501,7 @@ def test_two_tuning_processes_and_a_sigkill_every_trial_is_accounted_for(words):
         process.start()
 
     def trials() -> list[optuna.trial.FrozenTrial]:
-        with contextlib.suppress(KeyError, FileNotFoundError):
+        with contextlib.suppress(KeyError, UserError):  # it is not there yet
             return optuna.load_study(
                 study_name="aptos/both", storage=storage_at("runs/aptos/studies/both.journal")
             ).get_trials()
