@@ -31,7 +31,9 @@ class Database:
                 self._begin(connection)
                 yield connection
         except (OSError, sqlite3.DatabaseError) as error:
-            raise UserError(f"cannot use {self.path}: {error}; free some space, mend its permissions or move it aside") from error
+            raise UserError(
+                f"cannot use {self.path}: {error}; free some space, mend its permissions or move it aside"
+            ) from error
 
     def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
         return closing(self._open())

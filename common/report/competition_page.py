@@ -71,6 +71,7 @@ def write_competition_page(known: Known) -> tuple[Path, bool]:
 
     def make() -> None:
         table = runs_table(known)
+        write_json(path.with_suffix(".json"), summary(known, table))  # first: a page that is there is not made again
         ranks = {run.id: rank for rank, run in enumerate(known.scored)}
         write_page(
             path,
@@ -88,7 +89,6 @@ def write_competition_page(known: Known) -> tuple[Path, bool]:
                 study(known.competition, file.parent) for file in sorted(known.folder.glob("studies/*/trials.csv"))
             ],
         )
-        write_json(path.with_suffix(".json"), summary(known, table))
 
     return path, once(path, stamp, make)
 

@@ -4,7 +4,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -61,19 +61,22 @@ class Checked(JournalFileBackend):
             raise cannot_write(Path(self._file_path), error) from error
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        logs, number = super().read_logs(log_number_from), log_number_from
-        while True:
-            try:
-                log = next(logs)
-                crc = log.pop(CRC, None)
-            except StopIteration:
-                return
-            except (ValueError, AttributeError, TypeError) as error:
-                raise self.damaged(number) from error
-            if crc is not None and crc != crc_of(log):
-                raise self.damaged(number)
-            number += 1
-            yield log
+        begins = self._log_number_offset
+        first = log_number_from if log_number_from in begins else 0
+        with open(self._file_path, "rb") as file:
+            file.seek(begins[first])
+            for number, line in enumerate(file, first):
+                if not line.endswith(b"\n"):
+                    return  # another worker writes it just now
+                begins[number + 1] = begins[number] + len(line)
+                if number >= log_number_from:
+                    yield self.said_in(line, number)
+
+    def said_in(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            return said(line)
+        except ValueError as error:
+            raise self.damaged(number) from error
 
     def damaged(self, number: int) -> DiskError:
         return DiskError(
@@ -99,12 +102,27 @@ def crc_of(log: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(log, sort_keys=True, separators=(",", ":")).encode())
 
 
+def said(line: bytes) -> dict[str, Any]:
+    """What a line says. Raises ValueError: it is damaged."""
+    log = json.loads(line)
+    crc = log.pop(CRC, None) if isinstance(log, dict) else -1
+    if crc is not None and crc != crc_of(log):
+        raise ValueError("not the line that was written")
+    return log
+
+
 def mend(path: Path) -> None:
-    """A line that a killed machine left half written is taken off: Optuna could not read the ones after it."""
+    """A line that a killed machine left half written is taken off: Optuna could not read the ones after it. A line of
+    which the end alone is spoilt is given it back."""
     if not path.is_file():
         return
     with held(path):
         content = path.read_bytes()
-        if not content.endswith(b"\n"):
-            with open(path, "r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
+        if content.endswith(b"\n"):
+            return
+        lines, _, last = content.rpartition(b"\n")
+        with open(path, "r+b") as file, suppress(ValueError):
+            file.truncate(len(lines) + 1 if lines else 0)
+            said(last[:-1])
+            file.seek(0, os.SEEK_END)
+            file.write(last[:-1] + b"\n")
