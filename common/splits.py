@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from common.errors import UserError, listing
 
@@ -46,6 +45,8 @@ def grouped_folds(labels: np.ndarray, groups: Sequence | None, k: int, seed: int
     Raises:
         UserError: fewer groups than folds, or a fold that would hold one class only.
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # a second to import
+
     labels = np.asarray(labels)
     codes = np.arange(len(labels))
     if groups is not None:

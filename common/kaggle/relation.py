@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm, pearsonr, spearmanr
 
 from common.files import write_atomically
 
@@ -52,6 +51,8 @@ def relation(cv: Sequence[float], leaderboard: Sequence[float]) -> Relation | st
         return f"{n} submitted {'run is' if n == 1 else 'runs are'} too few to tell, {FEWEST} are needed"
     if np.ptp(cv) == 0 or np.ptp(leaderboard) == 0:
         return "all scores are equal on one side, so there is no correlation"
+    from scipy.stats import pearsonr, spearmanr  # half a second to import
+
     r, rho = float(pearsonr(cv, leaderboard)[0]), float(spearmanr(cv, leaderboard)[0])
     largest = 1 - 6 / (n * (n**2 - 1))  # half a step below 1: that four runs stand in one order may well be chance
     residuals = leaderboard - np.polyval(np.polyfit(cv, leaderboard, 1), cv)
@@ -66,6 +67,8 @@ def relation(cv: Sequence[float], leaderboard: Sequence[float]) -> Relation | st
 
 def fisher_interval(r: float, error: float) -> tuple[float, float]:
     """95% interval of a correlation whose Fisher z, atanh r, has this standard error."""
+    from scipy.stats import norm
+
     z, half = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), norm.ppf(0.975) * error
     return float(np.tanh(z - half)), float(np.tanh(z + half))
 
