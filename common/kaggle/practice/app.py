@@ -6,6 +6,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from common.kaggle.practice import blobs, data
 from common.kaggle.practice.addresses import check_signature
@@ -23,6 +24,7 @@ def build(kernels: Kernels) -> FastAPI:
     app = FastAPI(dependencies=[Depends(refuse_other_sites)], docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.add_exception_handler(Refused, lambda _, refused: _refusal(refused))
+    app.add_exception_handler(ClientDisconnect, lambda *_: Response(status_code=400))  # which nobody hears
     _answer_calls(app, kernels)
     _take_uploads(app, kernels)
     _serve_downloads(app, kernels)
