@@ -150,7 +150,9 @@ def write_report(question: Question, study: "Study", result: Found, folder: Path
     write_text(files[1], importances(study).to_csv(index=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        page = plot_parallel_coordinate(study, params=sorted(question.space), target_name=question.competition.metric)
+        drawn = {name for trial in study.trials if trial.state.is_finished() for name in trial.params}
+        fields = sorted(drawn & set(question.space))  # no strength where no trial had a policy that has one
+        page = plot_parallel_coordinate(study, params=fields, target_name=question.competition.metric)
     write_atomically(files[2], lambda path: page.write_html(path, include_plotlyjs=True))
     for name, choice in question.space.items():
         if isinstance(choice, Range) or all(type(value) in (int, float) for value in choice):
