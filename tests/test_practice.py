@@ -56,11 +56,11 @@ def settled(api, ref: int):
 
 def test_a_client_that_dies_in_the_middle_of_a_call_is_no_error_of_the_server(practice, state, capfd):
     call = "POST /v1/competitions.CompetitionApiService/ListSubmissions HTTP/1.1"
-    with running([practice], state) as url:
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection:
-            connection.sendall(f"{call}\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nhalf".encode())
-            connection.shutdown(socket.SHUT_WR)
-            assert connection.recv(100) == b""
+    address = lambda url: ("127.0.0.1", int(url.rpartition(":")[2]))  # noqa: E731
+    with running([practice], state) as url, socket.create_connection(address(url)) as connection:
+        connection.sendall(f"{call}\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nhalf".encode())
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""
     assert capfd.readouterr().err == ""
 
 

@@ -23,6 +23,7 @@ from common.outputs import activate, outputs_of, targets_of
 from common.recipe import Recipe
 from common.run import all_runs, find_run
 from common.train import fold as fold_module
+from common.train import session as session_module
 from common.train import train
 from common.train.losses import loss_function
 from common.train.optim import learning_rate_at, optimizer_of
@@ -66,6 +67,10 @@ def assert_same_run(one, two) -> None:
 
 class Stopped(BaseException):
     """Stands for a kill inside the process: nothing catches it."""
+
+
+def stopped(*_) -> None:
+    raise Stopped
 
 
 def stop_after(steps: int, monkeypatch) -> None:
@@ -139,6 +144,17 @@ def test_a_run_stopped_at_any_step_continues_to_the_same_bits(raw, tmp_path, mon
             run_recipe(raw, recipe, options(tmp_path / "stopped", state_every=0 if steps % 2 else 120))
     assert not all_runs(tmp_path / "stopped" / "runs", "aptos")[0].finished
     assert_same_run(whole, run_recipe(raw, recipe, options(tmp_path / "stopped")))
+
+
+def test_a_run_stopped_when_a_fold_is_done_leaves_nothing_that_is_not_kept(raw, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module.Session, "remove_what_is_not_kept", stopped)
+        with pytest.raises(Stopped):
+            run_recipe(raw, RECIPE, options(tmp_path, state_every=0))
+    assert list(tmp_path.rglob("last.state"))
+    run = run_recipe(raw, RECIPE, options(tmp_path))
+    assert not list(tmp_path.rglob("last.state"))
+    assert sorted(run.folder.glob("fold-*/weights-*")) == sorted(file for _, file in run.weights())
 
 
 def test_a_watch_stops_a_run_after_an_epoch_and_without_it_the_run_goes_on_to_the_same_bits(raw, tmp_path):

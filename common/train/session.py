@@ -16,7 +16,7 @@ from common.decide import fit_rule
 from common.duplicates import AT_MOST, duplicates, hashes
 from common.embed import embed_rows
 from common.feed import Feed
-from common.files import write_record, write_text
+from common.files import read_record, write_record, write_text
 from common.labels import label_array
 from common.models.build import Network, build
 from common.models.tensors import write_tensors
@@ -182,6 +182,7 @@ class Session:
         `watch(fold, epoch, score)` stopped it before its end."""
         folder = self.fold_folder(fold)
         if ranks.agreed((folder / "done").is_file()):
+            self.remove_what_is_not_kept(folder)
             return True
         folder.mkdir(exist_ok=True)
         train_rows, rows = self.data.train_rows(fold), self.data.valid_rows(fold)
@@ -230,7 +231,12 @@ class Session:
         if members is not None:
             self.write_held_out(fold, members)
         write_record(folder / "done", {"weights": [file.name for file in files]})
-        for file in {folder / "last.state", folder / STOPPED, *folder.glob("weights-*.safetensors")} - set(files):
+        self.remove_what_is_not_kept(folder)
+
+    def remove_what_is_not_kept(self, folder: Path) -> None:
+        """Of a fold that is done; once more where it is found done, for a kill may have come in between."""
+        kept = {folder / name for name in read_record(folder / "done")["weights"]}
+        for file in {folder / "last.state", folder / STOPPED, *folder.glob("weights-*.safetensors")} - kept:
             file.unlink(missing_ok=True)
 
     def execution(self) -> Execution:
