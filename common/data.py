@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from common.competition import Competition
+from common.copies import same_content
 from common.errors import UserError
 from common.files import content_hash
 from common.labels import label_array, rarest_class
@@ -38,7 +39,8 @@ class Data:
 
     `table` has one row an image: `id`, `path`, `label`, `group` where there are groups, `source` ("train", "external"
     or "pseudo"), `fold`: the fold in which the row is validated, -1 where it is trained on in every fold, -2 where it
-    does neither; and `distrusted`, where a row is validated and never trained on.
+    does neither; `distrusted`, where a row is validated and never trained on; and for folds of our own `content`, the
+    same number in rows whose files are the same: no fold trains on a copy of what it validates.
 
     `source` is the fingerprint of the competition's own training table: runs that share it have seen the same images.
     `test` is the test set (`id`, `path`) where a recipe has to know it: no external image may be one of it. `mark` says
@@ -63,7 +65,10 @@ class Data:
         return replace(self, table=self.table.assign(fold=self.table["fold"].mask(rows, LEFT_OUT)))
 
     def train_rows(self, fold: int) -> np.ndarray:
-        return np.flatnonzero(~self.table["fold"].isin([fold, LEFT_OUT]) & ~self.table["distrusted"])
+        trains = ~self.table["fold"].isin([fold, LEFT_OUT]) & ~self.table["distrusted"]
+        if "content" in self.table:
+            trains &= ~self.table["content"].isin(self.table["content"].to_numpy()[self.valid_rows(fold)])
+        return np.flatnonzero(trains)
 
     def valid_rows(self, fold: int) -> np.ndarray:
         return np.flatnonzero(self.table["fold"].to_numpy() == fold)
@@ -79,6 +84,8 @@ def read_data(competition: Competition, train: pd.DataFrame, recipe: Recipe, tes
     train = train.assign(source="train", fold=assign_folds(competition, train, recipe))
     whole = (train["fold"] != LEFT_OUT).all()
     train = train[train["fold"] != LEFT_OUT].reset_index(drop=True)
+    if recipe.split == "folds":  # the paper's split is kept as published, with what copies there are
+        train["content"] = same_content(image_files(competition, train))
     if recipe.external:
         known = train if test is None else pd.concat([train, test])
         train = pd.concat([train, read_external(competition, recipe, known)], ignore_index=True)
@@ -130,9 +137,15 @@ def fingerprint(competition: Competition, table: pd.DataFrame) -> str:
     """
     columns = [name for name in ("id", "label", "group", "source", "tfrecord", "part", "split") if name in table]
     rows = pd.util.hash_pandas_object(table[columns].astype(str), index=False).to_numpy()
-    files = competition.image_files or (lambda path: [Path(path)])
-    sizes = [sum(file.stat().st_size if file.is_file() else -1 for file in files(path)) for path in table["path"]]
+    images = image_files(competition, table)
+    sizes = [sum(file.stat().st_size if file.is_file() else -1 for file in files) for files in images]
     return content_hash([rows.tolist(), sizes])
+
+
+def image_files(competition: Competition, table: pd.DataFrame) -> list[list[Path]]:
+    """The files that the image of each row is made of."""
+    files = competition.image_files or (lambda path: [Path(path)])
+    return [files(path) for path in table["path"]]
 
 
 def prepared(competition: Competition, table: pd.DataFrame, recipe: Recipe, options: Options):
