@@ -1,9 +1,11 @@
 """The verb `download`: the competition's own data, or a data set that people train on beside it."""
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from common import terminal
 from common.competition import Competition, DataSet
 from common.errors import UserError, closest
 from competitions.arguments import parse
@@ -19,21 +21,28 @@ class DownloadArguments:
     """Name of a data set; 'list' shows what there is, with its licence and what it brings."""
     data: str = ""
     """Folder to unpack to; empty: data/<competition>, or data/<set>."""
+    json: bool = False
+    """Print the same as JSON: the sets, or the folder."""
 
 
 def download(competition: Competition, words: list[str]) -> None:
     """Raises UserError: there is no such set, it is fetched by hand, or `common.kaggle.download` cannot get it."""
     board, words = take_leaderboard(words)
     asked = parse(DownloadArguments, words, f"python -m competitions {competition.name} download")
-    if asked.set == "list":
-        print(listed(competition))
-    elif asked.set:
-        download_set(competition, named(competition, asked.set), asked.data, board)
-    else:
-        download_own(competition, asked.data, board or "kaggle")
+    with terminal.aside(asked.json):
+        if asked.set == "list":
+            print(listed(competition))
+            answer = sets_of(competition)
+        elif asked.set:
+            answer = {"folder": download_set(competition, named(competition, asked.set), asked.data, board)}
+        else:
+            answer = {"folder": download_own(competition, asked.data, board or "kaggle")}
+    if asked.json:
+        terminal.print_json({"competition": competition.name, **answer})
 
 
-def download_own(competition: Competition, data: str, board: str) -> None:
+def download_own(competition: Competition, data: str, board: str) -> Path:
+    """The folder that it is in."""
     from common.kaggle.download import download as fetch
 
     if not competition.slug:
@@ -45,10 +54,11 @@ def download_own(competition: Competition, data: str, board: str) -> None:
     with leaderboard_client(board, sample_source(competition) if board == "practice" else None) as client:
         fetch(f"competitions/{competition.slug}", folder, client)
     print(f"{in_folder(competition, folder).prefix}{competition.name} is in {folder}")
+    return folder
 
 
-def download_set(competition: Competition, wanted: DataSet, data: str, board: str) -> None:
-    """Fetches it, and reads it once, so that a layout which the reader does not know is said now."""
+def download_set(competition: Competition, wanted: DataSet, data: str, board: str) -> Path:
+    """Fetches it, and reads it once, so that a layout which the reader does not know is said now; the folder."""
     from common.kaggle.download import download as fetch
 
     folder = Path(data) if data else DATA / wanted.name
@@ -61,6 +71,7 @@ def download_set(competition: Competition, wanted: DataSet, data: str, board: st
         fetch(wanted.source, folder, client)
     read = competition.read_external if wanted.use == "external" else competition.read_train
     print(f"{wanted.name} is in {folder}, {len(read(folder)):,} images with labels: {how_to_use(wanted, folder)}")
+    return folder
 
 
 def named(competition: Competition, name: str) -> DataSet:
@@ -70,6 +81,12 @@ def named(competition: Competition, name: str) -> DataSet:
         there = f"there are {', '.join(sets)}" if sets else f"{competition.name} declares none"
         raise UserError(f"set: there is no '{name}'{closest(name, sets)}; {there}")
     return sets[name]
+
+
+def sets_of(competition: Competition) -> dict[str, Any]:
+    """What `listed` says, as plain values; `page` of the competition is None where it is not Kaggle's."""
+    sets = [asdict(known) | {"page": known.page} for known in competition.downloads]
+    return {"page": competition.page if competition.slug else None, "sets": sets}
 
 
 def listed(competition: Competition) -> str:

@@ -4,10 +4,11 @@ import sys
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from common import terminal
 from common.command import parse
 from common.data import Data
 from common.errors import UserError, closest
@@ -20,10 +21,10 @@ from common.sweep.drive import sweep
 from common.sweep.grid import Job, only, with_weights
 from common.sweep.halving import rungs_for
 from common.sweep.local import local_engine
-from common.sweep.plan import Plan, as_text, earlier_rungs, make_plan
+from common.sweep.plan import Plan, as_text, earlier_rungs, make_plan, plan_facts
 from common.sweep.rates import rates
 from common.sweep.state import Task
-from common.sweep.status import status_text
+from common.sweep.status import status_facts, status_text
 from common.sweep.work import Watch
 from competitions import load, names
 from competitions.grids import GRIDS
@@ -44,6 +45,8 @@ class StudyArguments:
     it."""
     plan: bool = False
     """Show what there is to do and what it costs, and stop."""
+    json: bool = False
+    """Print the same as JSON: with --plan the plan, else where the sweep stands at its end."""
     budget: str = ""
     """Images (2e6) or hours of one worker (40h) for the whole sweep: successive halving where the grid costs more."""
     retry: bool = False
@@ -69,6 +72,14 @@ def study(words: list[str]) -> None:
     if asked.options.again:
         raise UserError("again: a sweep does each run once; train a single one again with `train --again`")
     check_data(asked.options.data)
+    with terminal.aside(asked.json):
+        answer = plan_and_start(asked)
+    if asked.json:
+        terminal.print_json(answer)
+
+
+def plan_and_start(asked: StudyArguments) -> dict[str, Any]:
+    """What is printed as JSON."""
     jobs = with_weights(only(GRIDS[asked.grid](), asked.only), asked.weights)
     say("looking for data and weights")
     plan = make_plan(name_of(asked), jobs, lambda job: found(job, asked.options))
@@ -79,8 +90,9 @@ def study(words: list[str]) -> None:
         rungs = earlier_rungs(plan, asked.options.runs)
         plan = replace(plan, rungs=rungs_of(plan, asked.budget) if rungs is None else rungs)
         print(as_text(plan, asked.options.runs, expected_images()), flush=True)
-        if not asked.plan:
-            start(plan, engine, asked)
+        if asked.plan:
+            return plan_facts(plan, asked.options.runs, expected_images())
+        return start(plan, engine, asked)
     finally:
         engine.close()
 
@@ -91,15 +103,17 @@ def name_of(asked: StudyArguments) -> str:
     return f"{asked.grid}-{content_hash(differing, 6)}" if any(differing) else asked.grid
 
 
-def start(plan: Plan, engine, asked: StudyArguments) -> None:
+def start(plan: Plan, engine, asked: StudyArguments) -> dict[str, Any]:
+    """Does what is planned; where the sweep stands then."""
     if not plan.tasks:
         raise UserError("there is nothing that can be done: see above what data and weights are missing")
     from competitions.tested import score_tests
 
     sweep(plan, engine, asked.options, train_task, asked.retry)
     score_tests(plan.tasks, asked.options)
-    print(status_text(plan, asked.options.runs))
-    print(f"one row a run: {asked.options.runs / 'sweeps' / plan.name / 'results.csv'}")
+    results = asked.options.runs / "sweeps" / plan.name / "results.csv"
+    print(f"{status_text(plan, asked.options.runs)}\none row a run: {results}")
+    return status_facts(plan, asked.options.runs) | {"results": results}
 
 
 def engine_of(asked: StudyArguments):

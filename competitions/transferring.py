@@ -8,11 +8,12 @@ paper's 60, which look at as many images as one of them.
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import tyro
 
+from common import terminal
 from common.command import parse
 from common.errors import UserError, closest
 from common.files import write_text
@@ -21,7 +22,7 @@ from common.study.from_runs import IMAGENET_TOP1, collect, name_of
 from common.sweep.drive import sweep
 from common.sweep.grid import Job, optimizations
 from common.sweep.local import local_engine
-from common.sweep.plan import as_text, make_plan
+from common.sweep.plan import as_text, make_plan, plan_facts
 from common.sweep.rates import rates
 from competitions.grids import DATA_SETS, published
 from competitions.studying import check_data, expected_images, found, train_task
@@ -60,6 +61,8 @@ class TransferArguments:
     """Validate on the first of so many folds, where the paper's split cannot be made of the data; 0: the paper's."""
     plan: bool = False
     """Show what there is to do and what it costs, and stop."""
+    json: bool = False
+    """Print the same as JSON: with --plan the plan, else where the model stands."""
     jobs: int = 0
     """Runs at once; 0: one a GPU, and one where there is none."""
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default_factory=Options)
@@ -68,6 +71,14 @@ class TransferArguments:
 
 def transfer(words: list[str]) -> None:
     asked = parse(TransferArguments, words, "python -m competitions transfer")
+    with terminal.aside(asked.json):
+        answer = train_and_place(asked)
+    if asked.json:
+        terminal.print_json(answer)
+
+
+def train_and_place(asked: TransferArguments) -> dict[str, Any]:
+    """What is printed as JSON."""
     jobs, options = jobs_of(asked), asked.options
     if options.again or options.data == "sample":
         raise UserError("transfer: it does each run once, on real data; leave out --again, and sample data")
@@ -80,14 +91,14 @@ def transfer(words: list[str]) -> None:
         plan = replace(plan, rates=measured, workers=engine.workers)
         print(as_text(plan, options.runs, expected_images()), flush=True)
         if asked.plan:
-            return
+            return plan_facts(plan, options.runs, expected_images())
         if not plan.tasks:
             raise UserError("there is nothing that can be done: see above what data and weights are missing")
         sweep(plan, engine, options, train_task)
     finally:
         engine.close()
     score_tests(plan.tasks, options)
-    print(report(backbone, asked))
+    return place(backbone, asked)
 
 
 def jobs_of(asked: TransferArguments) -> list[Job]:
@@ -115,7 +126,7 @@ def jobs_of(asked: TransferArguments) -> list[Job]:
     ]
 
 
-def report(backbone: str, asked: TransferArguments) -> str:
+def place(backbone: str, asked: TransferArguments) -> dict[str, Any]:
     """Writes what the run store holds as a table of results, and places the model."""
     from common.study.measured import transfer as placed
 
@@ -124,7 +135,9 @@ def report(backbone: str, asked: TransferArguments) -> str:
         remember(runs / IMAGENET_TOP1, backbone, asked.imagenet_top1)
     rows, _ = collect(runs)
     write_text(file := runs / "results.csv", rows.to_csv(index=False))
-    return f"{placed(file, backbone, asked.against).as_text()}\n\none row a run: {file}"
+    report = placed(file, backbone, asked.against)
+    print(f"{report.as_text()}\n\none row a run: {file}")
+    return report.facts() | {"results": file}
 
 
 def remember(file: Path, backbone: str, top1: float) -> None:

@@ -9,7 +9,7 @@ import tyro
 
 from common import command
 from common.errors import UserError
-from common.terminal import clipped
+from common.terminal import aside, clipped, print_json
 
 USAGE = """usage: python -m common.models <verb> …
 
@@ -17,7 +17,7 @@ verbs:
   list    the zoo: every backbone of the paper with its weights [--json]
   fetch   NAME … [--to weights]: fill a folder to carry to a machine without a network
   export  --run runs/<competition>/<id> [--to FOLDER]: a run's networks as safetensors and ONNX
-  check   --images FOLDER --backbone NAME [--weights …]: ImageNet top-1 and top-5 on labelled images
+  check   --images FOLDER --backbone NAME [--weights …]: ImageNet top-1 and top-5 on labelled images [--json]
 
 `python -m common.models <verb> --help` lists every option."""
 
@@ -56,6 +56,8 @@ class CheckOptions:
     """Where the network runs."""
     workers: int = -1
     """Processes that read images; -1: one a core up to 16 beside a GPU, one beside a CPU."""
+    json: bool = False
+    """Print the same as JSON."""
 
 
 def list_(options: ListOptions) -> None:
@@ -83,13 +85,18 @@ def export(options: ExportOptions) -> None:
 
 
 def check(options: CheckOptions) -> None:
-    from common.models.check import check
+    from common.models.check import check, in_words
     from common.options import Options
 
     if options.weights == "none":
         raise UserError("weights: random ones have nothing to check; give 'imagenet', a file or a folder")
     work = Options(device=options.device, workers=options.workers)
-    print(check(options.images, options.backbone, options.weights, work))
+    with aside(options.json):
+        facts = check(options.images, options.backbone, options.weights, work)
+    if options.json:
+        print_json(facts)
+    else:
+        print(in_words(facts))
 
 
 VERBS = {

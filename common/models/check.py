@@ -1,8 +1,10 @@
 """Accuracy on ImageNet's own images: the proof that constructor, weights and preprocessing belong together."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,8 +22,11 @@ SUFFIXES = (".jpeg", ".jpg", ".png")
 WORDNET_ID = re.compile(r"(?<![a-z0-9])n\d{8}(?!\d)")
 
 
-def check(images: Path, backbone: str, weights: str = "imagenet", options: Options | None = None) -> str:
-    """One line with top-1 and top-5 on a folder of labelled images, Wilson's 95% intervals, and the known figures.
+def check(
+    images: Path, backbone: str, weights: str = "imagenet", options: Options | None = None
+) -> dict[str, str | int | float | list[float] | None]:
+    """Top-1 and top-5 on a folder of labelled images, with Wilson's 95% intervals, and what the paper prints and the
+    library reports on all 50,000 validation images: shares in [0, 1], None where they are not known.
 
     Raises:
         UserError: no images, a class that cannot be told, or weights that are not those of a 1000-class network.
@@ -31,8 +36,22 @@ def check(images: Path, backbone: str, weights: str = "imagenet", options: Optio
     source = source_of(backbone)
     network = classifier(backbone, source, weights)
     hits = hits_of(network, labelled, source, options)
-    accuracies = ", ".join(f"top-{k} {with_interval(int(hits[:, :k].sum()), len(hits))}" for k in (1, 5))
-    return f"{backbone}: {len(hits):,} images, {accuracies}{known_figures(backbone)}"
+    facts = {"backbone": backbone, "weights": weights, "images": len(hits)}
+    for k in (1, 5):
+        right = int(hits[:, :k].sum())
+        facts |= {f"top{k}": right / len(hits), f"top{k}_interval": interval(right, len(hits))}
+    return facts | known_figures(backbone)
+
+
+def in_words(facts: Mapping[str, Any]) -> str:
+    """What `check` found, in a line."""
+    accuracies = ", ".join(
+        "top-{} {:.1%} [{:.1f}, {:.1f}]".format(k, facts[f"top{k}"], *(100 * end for end in facts[f"top{k}_interval"]))
+        for k in (1, 5)
+    )
+    paper, library = (f"{100 * share:.1f}" if share else "" for share in (facts["paper_top1"], facts["library_top1"]))
+    known = f"; top-1 in the paper {paper}{library and f', its library {library}'}" if paper else ""
+    return f"{facts['backbone']}: {facts['images']:,} images, {accuracies}{known}"
 
 
 def labelled_images(folder: Path) -> list[tuple[Path, int]]:
@@ -144,18 +163,16 @@ def hits_of(network: nn.Module, labelled: list[tuple[Path, int]], source: Source
     return torch.cat(hits)
 
 
-def with_interval(hits: int, n: int) -> str:
-    """`76.1% [73.4, 78.6]`, with Wilson's 95% interval."""
+def interval(hits: int, n: int) -> list[float]:
+    """Wilson's 95% interval of a share."""
     from scipy.stats import binomtest
 
-    interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    return f"{hits / n:.1%} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    found = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    return [float(found.low), float(found.high)]
 
 
-def known_figures(backbone: str) -> str:
-    """What the paper prints and the library reports, on all 50,000 validation images."""
+def known_figures(backbone: str) -> dict[str, float | None]:
     model = find(backbone)
-    if model is None:
-        return ""
-    reported = f", its library {model.library_top1:.1f}" if model.library_top1 is not None else ""
-    return f"; top-1 in the paper {model.published_top1:.1f}{reported}"
+    percent = (model.published_top1, model.library_top1) if model else (None, None)
+    paper, library = (None if value is None else value / 100 for value in percent)
+    return {"paper_top1": paper, "library_top1": library}

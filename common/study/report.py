@@ -4,6 +4,7 @@ import json
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -34,8 +35,11 @@ class Report:
 
     def as_json(self) -> str:
         """The same, with every digit; what is not known is null."""
-        rows = json.loads(self.rows.to_json(orient="records", double_precision=15))
-        return json.dumps({"title": self.title, "rows": rows, "notes": self.notes}, indent=2, ensure_ascii=False)
+        return json.dumps(self.facts(), indent=2, ensure_ascii=False)
+
+    def facts(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {"title": self.title, "rows": terminal.records(self.rows), "notes": self.notes}
 
     def _cells(self, name: str) -> list[str]:
         default = "d" if pd.api.types.is_integer_dtype(self.rows[name]) else ".3f"

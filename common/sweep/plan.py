@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.data import Data
 from common.errors import UserError
@@ -14,7 +15,7 @@ from common.run import identity
 from common.sweep.grid import Job
 from common.sweep.halving import cost_of, ladder, survivors
 from common.sweep.rates import Speed
-from common.sweep.state import Task, state_of
+from common.sweep.state import State, Task, state_of
 from common.sweep.weights import obstacle
 
 FOLDER = "sweeps"
@@ -117,30 +118,58 @@ def _job(entry: Mapping) -> Job:
     return Job(entry["competition"], recipe_from_dict(entry["recipe"]), entry["variant"])
 
 
-def as_text(plan: Plan, runs: Path, expected: Mapping[str, int]) -> str:
-    """The plan to print. `expected`: images that an epoch of a data set that is not there would have."""
+def plan_facts(plan: Plan, runs: Path, expected: Mapping[str, int]) -> dict[str, Any]:
+    """What there is to do and what it costs.
+
+    `sweep`, `counts`, `data_sets` (what can be done) and `not_possible`, both with `runs` and `images` to train,
+    `reasons` (what is missing → runs), `halving` (None: every run goes to its end), `hours` of one worker, `workers`
+    and their `seconds`. What is not known is None. `expected`: images that an epoch of a data set that is not there
+    would have.
+    """
     states = {task: state_of(task.folder(runs)) for task in plan.tasks}
     counts = Counter(state.kind for state in states.values())
-    n, blocked = len(plan.tasks), len(plan.blocked)
+    hours = _hours(plan, [(task, state.epochs) for task, state in states.items() if not state.settled(None)])
+    if plan.rungs and plan.tasks:
+        hours = _known(lambda: cost_of(plan.tasks, plan.rungs, plan.hours))
+    return {
+        "sweep": plan.name,
+        "counts": {
+            "done": counts["done"],
+            "failed": counts["failed"],
+            "to do": counts["new"] + counts["partly"],
+            "not possible yet": len(plan.blocked),
+        },
+        "data_sets": [_of_data_set(plan, name, tasks, states) for name, tasks in _by_competition(plan.tasks).items()],
+        "not_possible": [
+            {"dataset": name, "runs": len(entries), "images": _images_of(entries, expected.get(name, 0)) or None}
+            for name, entries in _by_competition(plan.blocked).items()
+        ],
+        "reasons": dict(Counter(entry.reason for entry in plan.blocked).most_common()),
+        "halving": _halving(plan) if plan.rungs and plan.tasks else None,
+        "hours": hours,
+        "workers": plan.workers,
+        "seconds": None if hours is None else 3600 * hours / plan.workers,
+    }
+
+
+def as_text(plan: Plan, runs: Path, expected: Mapping[str, int]) -> str:
+    """The plan to print, as `plan_facts` has it."""
+    about = plan_facts(plan, runs, expected)
+    told = ", ".join(f"{count:,} {what}" for what, count in about["counts"].items())
     lines = [
-        f"sweep {plan.name}: {n + blocked:,} runs: {counts['done']:,} done, {counts['failed']:,} failed, "
-        f"{counts['new'] + counts['partly']:,} to do, {blocked:,} not possible yet",
+        f"sweep {plan.name}: {sum(about['counts'].values()):,} runs: {told}",
         f"  {'data set':<12}{'runs':>7}{'done':>7}{'images to train':>18}{'hours':>11}",
     ]
-    for name, tasks in _by_competition(plan.tasks).items():
-        left = [task for task in tasks if not states[task].settled(None)]
-        done = sum(states[task].kind == "done" for task in tasks)
-        images = sum(_left(task, states[task].epochs, task.images) for task in left)
-        hours = _hours(plan, [(task, states[task].epochs) for task in left])
-        lines.append(f"  {name:<12}{len(tasks):>7,}{done:>7,}{images:>18,.0f}{hours:>11}")
-    for name, entries in _by_competition(plan.blocked).items():
-        images = sum(expected.get(name, 0) * entry.job.epochs for entry in entries)
-        about = f"{images:>18,.0f}" if images else f"{'?':>18}"
-        lines.append(f"  {name:<12}{len(entries):>7,}{'-':>7}{about}{'':>11}  not possible yet")
-    lines += [f"  {count:,} runs: {reason}" for reason, count in _reasons(plan.blocked).items()]
-    if plan.rungs and plan.tasks:
-        lines.append(_halving_text(plan))
-    return "\n".join(lines + _total(plan, states))
+    for row in about["data_sets"]:
+        hours = "?" if row["hours"] is None else f"{row['hours']:,.1f}"
+        lines.append(f"  {row['dataset']:<12}{row['runs']:>7,}{row['done']:>7,}{row['images']:>18,.0f}{hours:>11}")
+    for row in about["not_possible"]:
+        images = f"{row['images']:,.0f}" if row["images"] else "?"
+        lines.append(f"  {row['dataset']:<12}{row['runs']:>7,}{'-':>7}{images:>18}{'':>11}  not possible yet")
+    lines += [f"  {count:,} runs: {reason}" for reason, count in about["reasons"].items()]
+    if about["halving"]:
+        lines.append(_halving_text(about["halving"]))
+    return "\n".join(lines + _total(about, len(plan.tasks)))
 
 
 def _by_competition(entries: Iterable) -> dict[str, list]:
@@ -150,8 +179,19 @@ def _by_competition(entries: Iterable) -> dict[str, list]:
     return dict(sorted(found.items()))
 
 
-def _reasons(blocked: Iterable[Blocked]) -> dict[str, int]:
-    return dict(Counter(entry.reason for entry in blocked).most_common())
+def _of_data_set(plan: Plan, name: str, tasks: Sequence[Task], states: Mapping[Task, State]) -> dict[str, Any]:
+    left = [(task, states[task].epochs) for task in tasks if not states[task].settled(None)]
+    return {
+        "dataset": name,
+        "runs": len(tasks),
+        "done": sum(states[task].kind == "done" for task in tasks),
+        "images": sum(_left(task, epochs, task.images) for task, epochs in left),
+        "hours": _hours(plan, left),
+    }
+
+
+def _images_of(entries: Iterable[Blocked], of_epoch: int) -> int:
+    return sum(of_epoch * entry.job.epochs for entry in entries)
 
 
 def _left(task: Task, epochs: int, whole: float) -> float:
@@ -159,36 +199,41 @@ def _left(task: Task, epochs: int, whole: float) -> float:
     return whole * max(0.0, 1 - epochs / task.job.epochs)
 
 
-def _hours(plan: Plan, left: Iterable[tuple[Task, int]]) -> str:
+def _hours(plan: Plan, left: Iterable[tuple[Task, int]]) -> float | None:
+    return _known(lambda: sum(_left(task, epochs, plan.hours(task)) for task, epochs in left))
+
+
+def _known(hours: Callable[[], float]) -> float | None:
+    """None where the speed of a network could not be measured."""
     try:
-        return f"{sum(_left(task, epochs, plan.hours(task)) for task, epochs in left):,.1f}"
+        return hours()
     except KeyError:
-        return "?"
+        return None
 
 
-def _halving_text(plan: Plan) -> str:
+def _halving(plan: Plan) -> dict[str, Any]:
     first = plan.tasks[0]
     cell = sum(task.job.cell == first.job.cell for task in plan.tasks)
     steps = zip(survivors(cell, plan.rungs), ladder(first.job.epochs, plan.rungs), strict=True)
-    told = ", ".join(f"{n} to epoch {epochs}" for n, epochs in steps)
     images = cost_of(plan.tasks, plan.rungs, lambda task: task.images)
-    share = images / sum(task.images for task in plan.tasks)
-    how = f"  successive halving, of the {cell} runs of a cell {told}"
-    return f"{how}: {images:,.0f} images, {share:.1%} of the whole grid"
+    return {
+        "runs_of_a_cell": cell,
+        "rungs": [{"runs": n, "epochs": epochs} for n, epochs in steps],
+        "images": images,
+        "share": images / sum(task.images for task in plan.tasks),
+    }
 
 
-def _total(plan: Plan, states: Mapping) -> list[str]:
-    if not plan.tasks:
+def _halving_text(about: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{rung['runs']} to epoch {rung['epochs']}" for rung in about["rungs"])
+    how = f"  successive halving, of the {about['runs_of_a_cell']} runs of a cell {told}"
+    return f"{how}: {about['images']:,.0f} images, {about['share']:.1%} of the whole grid"
+
+
+def _total(about: Mapping[str, Any], tasks: int) -> list[str]:
+    if not tasks or (about["hours"] is None and about["halving"]):
         return []
-    left = [(task, state.epochs) for task, state in states.items() if not state.settled(None)]
-    if plan.rungs:
-        try:
-            hours = cost_of(plan.tasks, plan.rungs, plan.hours)
-        except KeyError:
-            return []
-        return [f"  in all {hours:,.1f} hours of one worker, {clock(3600 * hours / plan.workers)} for {plan.workers}"]
-    try:
-        hours = sum(_left(task, epochs, plan.hours(task)) for task, epochs in left)
-    except KeyError:
+    if about["hours"] is None:
         return ["  how long it takes is not known: the speed of some networks could not be measured"]
-    return [f"  {hours:,.1f} hours of one worker to go, {clock(3600 * hours / plan.workers)} for {plan.workers}"]
+    hours, wall = f"{about['hours']:,.1f} hours of one worker", f"{clock(about['seconds'])} for {about['workers']}"
+    return [f"  in all {hours}, {wall}" if about["halving"] else f"  {hours} to go, {wall}"]
