@@ -22,6 +22,8 @@ DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 
 def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     """`main` with an exit code: 2 and one line for what a user can mend, 130 when interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without our dashes and quotes shows ? in their place
     try:
         main(arguments)
     except UserError as error:

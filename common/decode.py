@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 
 from common.cache import compress
+from common.errors import UserError
 from common.images import BadImage, shrink
 from common.journal import write_at
 from common.reader import Reader
@@ -60,13 +62,19 @@ class Decoders:
     def __init__(self, workers: int, read: Reader) -> None:
         self.channels = read.channels
         self._at_once = 3 * workers
-        self._pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=begin, initargs=(os.getpid(), read))
+        with told_where_it_cannot_start():
+            self._pool = ProcessPoolExecutor(
+                workers, get_context("fork"), initializer=begin, initargs=(os.getpid(), read)
+            )
 
     def __enter__(self) -> "Decoders":
         return self
 
     def __exit__(self, *exception) -> None:
+        started = list((self._pool._processes or {}).values())
         self._pool.shutdown(cancel_futures=True)
+        for process in started:
+            process.kill()  # all have ended, unless one could not be started: then the pool forgets the others
 
     def sizes(self, paths: list[str]) -> Iterator[list[tuple[int, tuple[int, int] | str]]]:
         """(row, (height, width) or the reason why there is none) for each path."""
@@ -79,12 +87,25 @@ class Decoders:
     def _each(self, function: Callable, items: list, size: int) -> Iterator[list]:
         """`function` on chunks of `items`, only so many at a time that results do not pile up."""
         chunks: Iterable = (items[i : i + size] for i in range(0, len(items), size))
-        waiting = {self._pool.submit(function, chunk) for chunk in islice(chunks, self._at_once)}
+        with told_where_it_cannot_start():
+            waiting = {self._pool.submit(function, chunk) for chunk in islice(chunks, self._at_once)}
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield future.result()
             waiting |= {self._pool.submit(function, chunk) for chunk in islice(chunks, len(finished))}
+
+
+@contextmanager
+def told_where_it_cannot_start() -> Iterator[None]:
+    """Raises UserError where the system refuses another process."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot start processes to decode images: {error.strerror or error}; they need /dev/shm, and files: "
+            "`ulimit -n 1024` allows enough, --workers 1 wants fewer"
+        ) from error
 
 
 def begin(parent: int, read: Reader) -> None:

@@ -13,6 +13,7 @@ import math
 import mmap
 from collections import deque
 from collections.abc import Callable, Iterator
+from multiprocessing import get_context
 from typing import Any
 
 import cv2
@@ -150,6 +151,8 @@ class Feed:
         return Batches(self.cache, self.transform, self._slots.numpy())
 
     def _start(self) -> None:
+        if self.workers:
+            check_processes()
         slots = AHEAD * self.workers + 1  # those in the making, and the one that is copied out
         self._keys = Keys(slots)
         self._loader = DataLoader(
@@ -211,6 +214,16 @@ def earlier(rows: np.ndarray) -> np.ndarray:
     result = np.empty(len(rows), dtype=np.int64)
     result[order] = counts
     return result
+
+
+def check_processes() -> None:
+    """Raises UserError where processes cannot be given what they share."""
+    try:
+        get_context("fork").Semaphore()
+    except OSError as error:
+        raise UserError(
+            f"cannot start the feed's processes: /dev/shm: {error.strerror}; --workers 0 needs none"
+        ) from error
 
 
 def shared_memory(shape: tuple[int, ...]) -> torch.Tensor:
