@@ -301,6 +301,10 @@ SECOND_RUN = f"{COPY}\nimport os, time; second = os.environ.get('KAGGLE_IS_COMPE
         (SECOND_RUN + "assert not second", "Notebook Threw Exception"),
         (SECOND_RUN + "second and time.sleep(60)", "Notebook Timeout"),
         (SECOND_RUN + "second and os.remove('submission.csv')", "Submission File Not Found: submission.csv"),
+        (
+            SECOND_RUN + "second and (os.remove('submission.csv'), os.symlink('/etc/passwd', 'submission.csv'))",
+            "Submission File Not Found: submission.csv",
+        ),
         ("open('submission.csv', 'w').write('id,label\\n000,0\\n')", "Submission Scoring Error: submission.csv misses"),
     ],
 )

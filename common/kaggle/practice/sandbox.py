@@ -22,7 +22,7 @@ ISOLATED = (  # input as Kaggle's, files of credentials empty
     'while [ "$1" != -- ]; do mount --bind /dev/null "$1" || exit 1; shift; done; shift; exec "$@"'
 )
 YIELDING = (  # where this machine is short of something, the notebook goes short first
-    '{ echo 1000 > /proc/self/oom_score_adj; ulimit -u 4096 || ulimit -p 4096; } 2>/dev/null; exec nice -n 10 "$@"'
+    '{ echo 1000 > /proc/self/oom_score_adj; ulimit -u 4096 || ulimit -p 4096; } 2>/dev/null; exec nice -n 5 "$@"'
 )
 PASSED_ON = ("PATH", "LANG", "LC_", "TZ", "LD_LIBRARY_PATH", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_")
 NOT_ISOLATED = "practice: `unshare` does not work on this machine: the network could not be cut off\n"
