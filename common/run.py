@@ -117,7 +117,11 @@ def _sha256(file: Path, changed: int) -> str:
 
 def open_run(root: Path, competition: str, recipe: Recipe, fingerprint: str, again: bool = False) -> Run:
     """The run with this identity: finished, unfinished (to be resumed) or new. `again` starts another attempt, unless
-    the latest attempt is unfinished, which is then resumed."""
+    the latest attempt is unfinished, which is then resumed.
+
+    Raises:
+        UserError: the folder cannot be made, or another process opens the same run just now (`Busy`).
+    """
     name = identity(competition, recipe, fingerprint)
     found = [Run(path.parent) for path in (root / competition).glob(f"{name}*/run.json")]
     attempts = [run for run in found if re.fullmatch(rf"{name}(-\d+)?", run.id)]
@@ -136,9 +140,12 @@ def open_run(root: Path, competition: str, recipe: Recipe, fingerprint: str, aga
         "started": now(),
         "skipped": [],
     }
-    write_json(folder / "environment.json", environment())
-    write_record(folder / "run.json", about)
-    return Run(folder)
+    run = Run(folder)
+    with run.lock():
+        if not (folder / "run.json").is_file():  # another process that opened it at the same time may be ahead
+            write_json(folder / "environment.json", environment())
+            write_record(folder / "run.json", about)
+    return run
 
 
 def _attempt(run: Run) -> int:

@@ -18,6 +18,7 @@ from common.embed import embed_rows
 from common.feed import Feed
 from common.files import read_record, write_record, write_text
 from common.labels import label_array
+from common.leftovers import sweep_up
 from common.models.build import Network, build
 from common.models.tensors import write_tensors
 from common.models.weights import read_weights
@@ -185,6 +186,7 @@ class Session:
             self.remove_what_is_not_kept(folder)
             return True
         folder.mkdir(exist_ok=True)
+        sweep_up(folder)
         train_rows, rows = self.data.train_rows(fold), self.data.valid_rows(fold)
         ranks.check_enough(self.recipe.batch_size, len(train_rows), len(rows))
         say(f"run {self.run.id} {folder.name}: {len(train_rows):,} images to train on, {len(rows):,} held out")

@@ -34,12 +34,12 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
         check_network(competition, recipe)
     run = open_run(options.runs, competition.name, recipe, data.fingerprint, options.again)
     about = {"source": data.source, "mark": data.mark, "rows": len(data.table)}
-    if not about.items() <= run.about.items():
-        run.update(**about)
     if run.finished:
+        note(run, about)
         say(f"run {run.id} is finished already; --again trains it anew")
         return run
     with run.lock():
+        note(run, about)
         session = Session(competition, recipe, data, options, run)
         owner = None if options.again else run_with_the_weights(run)
         if owner:
@@ -50,6 +50,12 @@ def train(competition: Competition, recipe: Recipe, data: Data, options: Options
             return run
         session.finish()
     return run
+
+
+def note(run: Run, about: dict) -> None:
+    """What runs of earlier versions lack, too."""
+    if not about.items() <= run.about.items():
+        run.update(**about)
 
 
 def check(competition: Competition, recipe: Recipe) -> None:
