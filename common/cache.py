@@ -50,13 +50,13 @@ class Cache:
         try:
             facts = read_record(self.folder / "cache.json")
             index = (self.folder / "index.npy").read_bytes()
+            if facts.get("index") not in (None, hashlib.sha256(index).hexdigest()):
+                raise self._damaged("index.npy")
             entries = np.load(io.BytesIO(index), allow_pickle=False)
             with open(self.folder / "pixels.bin", "rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise UserError(f"{self.folder} is no complete cache ({error}); remove it and prepare again") from error
-        if "index" in facts and hashlib.sha256(index).hexdigest() != facts["index"]:
-            raise self._damaged("index.npy")
         self.ids: list[str] = facts["ids"]
         self.skipped: list[tuple[str, str, str]] = [tuple(item) for item in facts["skipped"]]
         self.fingerprint: str = facts["fingerprint"]

@@ -1,8 +1,8 @@
 """Which images of a cache are on the disk already: what lets a killed preparation go on.
 
 `done.log` holds one fixed-size record an image, appended after its pixels were written, and now and then a seal, which
-says that the pixels before it have reached the disk. After a crash the records behind the last seal are believed only
-if their checksum holds.
+says that the pixels before it have reached the disk, and holds the CRC-32 of the records before it. After a crash the
+records behind the last seal are believed only if their pixels' checksum holds; where a seal does not fit, none is.
 """
 
 import os
@@ -72,7 +72,9 @@ class Journal:
         """Note that the pixels of `row` are written."""
         self.entries[row] = (offset, length, height, width, crc)
         self.done[row] = True
-        self._log.write(np.array([(row, offset, length, height, width, crc)], RECORD).tobytes())
+        record = np.array([(row, offset, length, height, width, crc)], RECORD).tobytes()
+        self._log.write(record)
+        self._crc = zlib.crc32(record, self._crc)
 
     def flush(self) -> None:
         """Let the notes survive a kill of this process and, every `SEAL_EVERY` seconds, of the machine."""
@@ -82,7 +84,7 @@ class Journal:
 
     def _seal(self) -> None:
         os.fdatasync(self._pixels)
-        self._log.write(np.array([(SEAL, 0, 0, 0, 0, 0)], RECORD).tobytes())
+        self._log.write(np.array([(SEAL, 0, 0, 0, 0, self._crc)], RECORD).tobytes())
         self._log.flush()
         os.fdatasync(self._log.fileno())
         self._sealed_at = time.monotonic()
@@ -91,19 +93,25 @@ class Journal:
         """Take over what an earlier process noted, without the records that do not hold."""
         records = np.frombuffer(whole_records(log.read_bytes()), RECORD) if log.exists() else np.empty(0, RECORD)
         seals = np.flatnonzero(records["row"] == SEAL)
-        sealed = np.arange(len(records)) < (seals[-1] if len(seals) else 0)
-        held = [
-            record
-            for record, safe in zip(records, sealed, strict=True)
-            if record["row"] != SEAL and (safe or self._holds(record))
-        ]
+        last = seals[-1] if len(seals) else 0
+        before = records[:last][records["row"][:last] != SEAL]
+        if len(seals) and records["crc"][last] not in (0, zlib.crc32(before.tobytes())):  # 0: of an earlier version
+            before, records = before[:0], records[:0]
+        held = [*before, *(record for record in records[last:] if self._holds(record))]
         for record in held:
             row, *entry = record.tolist()
             self.entries[row], self.done[row] = tuple(entry), True
-        write_atomically(log, lambda path: path.write_bytes(np.array(held, RECORD).tobytes()))
+        content = np.array(held, RECORD).tobytes()
+        self._crc = zlib.crc32(content)
+        write_atomically(log, lambda path: path.write_bytes(content))
 
     def _holds(self, record: np.void) -> bool:
-        data = os.pread(self._pixels, int(record["length"]), int(record["offset"]))
+        if not 0 <= record["row"] < len(self.done):
+            return False
+        try:
+            data = os.pread(self._pixels, int(record["length"]), int(record["offset"]))
+        except (OSError, OverflowError, MemoryError):  # no place in any file
+            return False
         return len(data) == record["length"] and zlib.crc32(data) == record["crc"]
 
 

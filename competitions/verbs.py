@@ -35,6 +35,7 @@ def prepare(competition: Competition, words: list[str]) -> None:
         tables.append(raw.test().assign(source="test"))
     for table in tables:
         cache, skipped = prepared(competition, table, recipe, options)
+        cache.verify()
         left_out = f", {len(skipped)} left out" if skipped else ""
         what = " + ".join(table["source"].unique())
         print(f"{raw.prefix}{what}: {len(cache):,} images ready for {recipe.input_size} px{left_out}")

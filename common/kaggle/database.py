@@ -30,7 +30,7 @@ class Database:
             with self._connection() as connection, connection:
                 self._begin(connection)
                 yield connection
-        except (OSError, sqlite3.DatabaseError) as error:
+        except (OSError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise UserError(
                 f"cannot use {self.path}: {error}; free some space, mend its permissions or move it aside"
             ) from error

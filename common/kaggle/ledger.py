@@ -134,6 +134,9 @@ class Ledger:
             for column in ADDED:
                 if column.split()[0] not in there:
                     connection.execute(f"ALTER TABLE submissions ADD COLUMN {column}")
+            if "checksum" not in there:
+                for record in connection.execute("SELECT * FROM submissions").fetchall():
+                    self._sealed(connection, record)
 
     def _select(self, condition: str, *values: str | int) -> list[LedgerRow]:
         with self.database.transaction() as connection:
@@ -142,17 +145,19 @@ class Ledger:
 
     def _sealed(self, connection: Connection, record: Row) -> LedgerRow:
         """The row as it is read again: what was just written may still say 0 where the column holds 0.0."""
-        row = _without_checksum(connection.execute("SELECT * FROM submissions WHERE id = ?", (record["id"],)).fetchone())
+        row = _without_checksum(
+            connection.execute("SELECT * FROM submissions WHERE id = ?", (record["id"],)).fetchone()
+        )
         connection.execute("UPDATE submissions SET checksum = ? WHERE id = ?", (_checksum(row), row.id))
         return row
 
     def _whole(self, record: Row) -> LedgerRow:
-        """The row of a record; one without checksum, as an earlier version wrote it, is taken as it is."""
+        """The row of a record, which its checksum fits."""
         try:
             row, checksum = _without_checksum(record), record["checksum"]
         except (TypeError, IndexError) as error:
             raise damaged(self.path) from error
-        if checksum is not None and checksum != _checksum(row):
+        if checksum != _checksum(row):
             raise damaged(self.path)
         return row
 

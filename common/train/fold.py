@@ -29,6 +29,7 @@ from common.progress import Progress
 from common.recipe import Recipe
 from common.train import ranks
 from common.train.checkpoint import load_state, save_state
+from common.train.events import write_point
 from common.train.finite import Steps, has_finite_weights
 from common.train.gradients import Execution, Gradients
 from common.train.optim import learning_rate_at, optimizer_of, set_learning_rate
@@ -239,13 +240,9 @@ class Fold:
 
     def write_curves(self, row: dict) -> None:
         """The whole curve as CSV and its newest point for TensorBoard."""
-        from torch.utils.tensorboard import SummaryWriter
-
         write_text(self.folder / "curve.csv", pd.DataFrame(self.history).to_csv(index=False))
-        with SummaryWriter(self.folder / "tensorboard", purge_step=row["epoch"]) as writer:
-            for name in row.keys() - {"epoch"}:
-                if row[name] is not None:
-                    writer.add_scalar(name, row[name], row["epoch"])
+        known = {name: value for name, value in row.items() if name != "epoch" and value is not None}
+        write_point(self.folder / "tensorboard", row["epoch"], known)
 
     def save_state_when_due(self) -> None:
         if time.monotonic() - self.last_state >= self.state_every:

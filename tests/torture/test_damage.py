@@ -1,6 +1,7 @@
 """Bits that flip on the disk: found out by a checksum, and never used."""
 
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from common.errors import UserError
 from common.feed import Feed
 from common.feed_device import DeviceFeed
 from common.files import write_record
+from common.journal import Journal
 from common.kaggle.ledger import Ledger
 from common.models.tensors import write_tensors
 from common.models.weights import read_weights
@@ -31,7 +33,7 @@ from common.tuning.study import storage_at
 from tests.small_data import RECIPE, write_images
 from tests.torture.disks import flip
 
-FEW, MANY = 25, 400
+FEW, MANY = 25, 200
 CPU = torch.device("cpu")
 
 
@@ -54,7 +56,7 @@ def pictures(folder: Path) -> Cache:
 
 def all_of(folder: Path) -> list:
     cache = Cache(folder)
-    return [cache.ids, cache.skipped, cache.shapes.tolist(), [cache[i].tolist() for i in range(len(cache))]]
+    return [cache.ids, cache.skipped, cache.shapes.tolist(), [cache[i].tobytes() for i in range(len(cache))]]
 
 
 def plain(table: pd.DataFrame) -> dict:
@@ -219,6 +221,28 @@ def test_an_image_is_compared_with_its_checksum_once_by_whichever_process_reads_
     cache.verify()
     with pytest.raises(UserError, match="1 of 12 images: 007"):
         Cache(cache.folder).verify()
+
+
+def test_the_notes_of_an_unfinished_cache_are_believed_as_a_whole_or_not_at_all(tmp_path):
+    def fresh() -> Journal:
+        return Journal(tmp_path / "cache", 8)
+
+    with fresh() as journal:
+        blobs = [bytes([row]) * (100 + row) for row in range(8)]
+        for row, blob in enumerate(blobs):
+            journal.add(row, journal.append(blob), len(blob), 10, 10 + row, zlib.crc32(blob))
+    noted, log = journal.entries.copy(), tmp_path / "cache" / "done.log"
+    content, random, believed = log.read_bytes(), Random(10), 0
+    for _ in range(100):
+        log.write_bytes(content)
+        flip(log, random)
+        with fresh() as found:
+            assert (found.entries[found.done] == noted[found.done]).all()
+            believed += found.done.all()
+    assert believed < 20
+    log.write_bytes(content)
+    with fresh() as found:
+        assert found.done.all()
 
 
 def test_files_of_before_there_were_checksums_are_read_as_they_are(tmp_path):

@@ -16,7 +16,7 @@ from tests.torture.disks import errors, fill, make_space, read_only, run_on_disk
 from tests.torture.stage import CASES, ONE_FOLD, PREPARE, TRAIN, Case, Stage, Undisturbed
 from tests.torture.worlds import difference
 
-SEED, FILLINGS = 10, 6
+SEED, FILLINGS = 10, 4
 PAGE = 4096
 
 DISK_CASES = {name: CASES[name] for name in ("prepare", "train", "predict", "submit")} | {
