@@ -22,13 +22,24 @@ def install() -> str:
         return "there is no chromium, and no apt-get to install it with"
     if os.geteuid() != 0:
         return f"there is no chromium, and only root may install it: apt-get install {' '.join(PACKAGES)}"
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
-        done = subprocess.run(["apt-get", "-qq", *words], env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["apt-get failed"]
-            return f"chromium cannot be installed: {lines[-1]}"
+    apt_get("update")  # where that fails, what is known of the packages may still do
+    if said := apt_get("install", "--yes", "--no-install-recommends", *PACKAGES):
+        return f"chromium cannot be installed: {said}"
+    if not shutil.which("chromium"):
+        return "there is no chromium, also after apt-get has installed its package"
     return ""
+
+
+def apt_get(*words: str) -> str:
+    """Why it failed, or nothing. It asks nobody, and waits a minute for another one to end."""
+    command = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=60", *words]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if not done.returncode:
+        return ""
+    return (done.stderr.strip().splitlines() or [f"apt-get {words[0]} ended with {done.returncode}"])[-1]
 
 
 def main() -> int:
