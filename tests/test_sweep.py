@@ -157,6 +157,16 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path):
     assert claims_in(tmp_path) == []
 
 
+def test_a_finished_run_keeps_no_claim_of_a_driver_that_was_killed(raw, options):
+    plan = plan_of(small_grid()[:1], raw, options)
+    sweep(plan, InProcess(), options, train_task)
+    folder = plan.tasks[0].folder(options.runs)
+    write_json(folder / "claim.0", this_process() | {"pid": 2**22 + 1, "started": "1"})
+    sweep(plan, InProcess(), options, train_task)
+    assert claims_in(folder) == []
+    assert finished(folder) == 1
+
+
 def test_a_process_with_the_number_of_a_dead_one_is_not_its_owner(tmp_path):
     write_json(tmp_path / "claim.0", this_process() | {"started": "1"})
     with Claims() as claims:

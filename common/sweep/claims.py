@@ -85,6 +85,14 @@ def is_claimed(folder: Path, patience: float = PATIENCE) -> bool:
     return bool(latest) and is_alive(latest[0], patience)
 
 
+def remove_dead(folder: Path, patience: float = PATIENCE) -> None:
+    """Of a run that needs no owner any more: the claims whose owner was killed before it could give them back."""
+    there = claims_in(folder)
+    if there and not is_alive(there[-1], patience):
+        for claim in there:
+            claim.unlink(missing_ok=True)
+
+
 def is_alive(claim: Path, patience: float) -> bool:
     """Whether a claim's owner lives: on this machine that is known, elsewhere it shows by a recent touch."""
     owner = _read(claim)

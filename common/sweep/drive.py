@@ -10,7 +10,7 @@ from uuid import uuid4
 from common.files import write_text
 from common.options import Options
 from common.progress import Progress
-from common.sweep.claims import Claims
+from common.sweep.claims import Claims, remove_dead
 from common.sweep.engine import Crash, Engine
 from common.sweep.halving import rung
 from common.sweep.plan import FOLDER, Plan, write_plan
@@ -39,6 +39,8 @@ def sweep(plan: Plan, engine: Engine, options: Options, train: Trainer, retry: b
         driver = Driver(engine, options, train, claims)
         for number in range(plan.rungs + 1):
             driver.settle(rung(plan.tasks, options.runs, number, plan.rungs), f"rung {number + 1} of {plan.rungs + 1}")
+    for task in plan.tasks:
+        remove_dead(task.folder(options.runs))
     write_results(plan, options.runs, options.runs / FOLDER / plan.name / "results.csv")
 
 

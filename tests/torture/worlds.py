@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -23,9 +24,15 @@ forked.context.set_forkserver_preload([*forked.PRELOADED, "tests.torture.command
 TIMES = {"started", "finished", "at", "created", "updated", "ref", "rates", "seconds", "images_per_second", "checksum"}
 """What differs from one start to the next: moments, speeds, numbers that a leaderboard counts on from the time, and the
 checksums over these."""
-NOT_COMPARED = (".lock", ".log", ".journal", "-wal", "-shm", "environment.json", "sweep.json", "rates.json", ".html")
-"""Empty locks; what was said; journals, whose trials are compared; what a machine is and how long it took; a page with
-random names in it."""
+NOT_COMPARED = (".lock", ".log", ".journal", "-wal", "-shm", "environment.json", "rates.json", ".html")
+"""Empty locks; what was said; journals, whose trials are compared; what a machine is and how fast; a page with random
+names in it."""
+
+
+OMITTED = re.compile(r"/tensorboard/|^home/|/sweep\.json$")
+"""Sweep.json counts the seconds of attempts that were not killed, so that there may be none."""
+STORAGE = re.compile(r"\.storage-[0-9a-f]{12}$")
+"""A mark of the folder of runs, with a random name."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ def outcome(world: Path) -> dict[str, object]:
     """Every file below `world` by its path, with what is in it as far as it is to be the same each time."""
     files = sorted(path for path in world.rglob("*") if path.is_file())
     names = [(path, path.relative_to(world).as_posix()) for path in files]
-    return {name: content(path) for path, name in names if "/tensorboard/" not in name and not name.startswith("home/")}
+    return {STORAGE.sub(".storage", name): content(path) for path, name in names if not OMITTED.search(name)}
 
 
 def content(path: Path) -> object:
