@@ -28,6 +28,11 @@ TABLES = (images, tables, layouts, recipes, archives, weights)
 CASES = [case for table in TABLES for case in table.CASES]
 
 
+def is_quick(case: Case, name: str) -> bool:
+    """What `make test` has time for: every case once, for the first competition that it concerns."""
+    return case.quick and name == case.competitions[0]
+
+
 @pytest.fixture(scope="module")
 def downloads(tmp_path_factory):
     """Competition → its whole download, written once."""
@@ -54,7 +59,11 @@ def world(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize(
     ("case", "name"),
-    [pytest.param(case, name, id=f"{case.name}: {name}") for case in CASES for name in case.competitions],
+    [
+        pytest.param(case, name, id=f"{case.name}: {name}", marks=[] if is_quick(case, name) else pytest.mark.torture)
+        for case in CASES
+        for name in case.competitions
+    ],
 )
 def test_bad_input(case: Case, name: str, downloads, world):
     shutil.copytree(downloads(name), world / "data" / name)

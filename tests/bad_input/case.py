@@ -32,6 +32,8 @@ class Case:
     words: tuple[str, ...] = PREPARE
     handled: bool = False
     check: Callable[[Path, str], None] | None = None
+    quick: bool = True
+    """False: one of several that say much the same, for `make torture` alone."""
 
 
 def try_case(case: Case, name: str, folder: Path) -> None:

@@ -255,12 +255,13 @@ def words_of(field: str, value: str) -> tuple[str, ...]:
     return ("train", "--input-size", "32", "--folds", "2", f"--{field.replace('_', '-')}", value)
 
 
-def field_case(field: str, value: str, said: str) -> Case:
-    return Case(f"recipe: {field} {value!r}", nothing, said, ("cassava",), words_of(field, value))
+def field_case(field: str, value: str, said: str, quick: bool) -> Case:
+    return Case(f"recipe: {field} {value!r}", nothing, said, ("cassava",), words_of(field, value), quick=quick)
 
 
 def each(table: dict[str, tuple[str, ...]], said: Callable[[str, str], str]) -> list[Case]:
-    return [field_case(field, value, said(field, value)) for field, values in table.items() for value in values]
+    pairs = [(field, value, values) for field, values in table.items() for value in values]
+    return [field_case(field, value, said(field, value), value == values[0]) for field, value, values in pairs]
 
 
 CASES = [
