@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from common.archive import folders_in, unpacked
 from common.competition import Competition
-from common.data import Data, balanced_folds, fingerprint
+from common.copies import same_content
+from common.data import Data, balanced_folds, fingerprint, image_files
 from common.errors import UserError
 from common.files import read_json, write_atomically, write_json, write_text
 from common.options import Options
@@ -96,7 +98,9 @@ class Arena(Source):
         if self.competition.labelled_test:
             return table, self._labelled_test()
         held_out = balanced_folds(self.competition, table, HOLD_OUT_PARTS, HOLD_OUT_SEED) == 0
-        return table[~held_out].reset_index(drop=True), table[held_out].reset_index(drop=True)
+        content = same_content(image_files(self.competition, table))
+        known = np.isin(content, content[held_out])  # copies of what is held out are not trained on either
+        return table[~known].reset_index(drop=True), table[held_out].reset_index(drop=True)
 
     def _labelled_test(self) -> pd.DataFrame:
         test = self.competition.read_test(self.parent.raw)

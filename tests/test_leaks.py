@@ -11,6 +11,7 @@ import torch
 
 import common.sample
 from common.competition import Competition
+from common.copies import same_content
 from common.data import image_files, read_data
 from common.predict import predict_test
 from common.recipe import Recipe
@@ -73,7 +74,9 @@ def test_no_id_image_or_group_is_on_both_sides_of_a_split(sampled, name):
 
 
 @pytest.mark.parametrize("name", names())
-def test_no_fold_trains_on_a_copy_of_what_it_validates(sampled, name, tmp_path):
+def test_neither_a_fold_nor_the_practice_test_set_is_scored_on_a_copy_of_what_is_trained_on(
+    sampled, name, tmp_path, monkeypatch
+):
     """The downloads have copies under other names: that of melanoma 434, some of them with another patient."""
     shutil.copytree(sampled(name), tmp_path / "raw")
     competition = load(name)
@@ -91,6 +94,13 @@ def test_no_fold_trains_on_a_copy_of_what_it_validates(sampled, name, tmp_path):
         assert shared_by_both_sides(data, fold, ("content",)) == {}
         left_out += len(whole.train_rows(fold)) - len(data.train_rows(fold))
     assert left_out == 2 * apart.sum() > 0
+    monkeypatch.chdir(tmp_path)
+    practice = arena(in_folder(competition, tmp_path / "raw"))
+    if not competition.labelled_test:
+        both = pd.concat([practice.train.assign(side=0), practice.test().assign(side=1)])
+        sides = both["side"].groupby(same_content(image_files(competition, both))).nunique()
+        assert (sides == 1).all()
+        assert len(both) < len(table)
 
 
 @pytest.mark.parametrize("name", names())
