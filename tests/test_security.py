@@ -18,9 +18,9 @@ from common.command import run
 from common.duplicates import hashes
 from common.errors import UserError
 from common.kaggle.client import practice_client
-from common.kaggle.practice import sandbox
 from common.kaggle.practice.dataset_store import DatasetStore
 from common.kaggle.practice.kernel_store import KernelStore
+from common.kaggle.practice.sandbox import OWN_PROCESSES, can_isolate
 from common.kaggle.practice.server import running
 from common.kaggle.practice.store import Store
 from common.models.weights import read_weights
@@ -59,7 +59,7 @@ for file in FILES:
 """
 
 
-@pytest.mark.skipif(not sandbox.can_isolate(), reason="`unshare` does not work here")
+@pytest.mark.skipif(not can_isolate(OWN_PROCESSES), reason="`unshare` does not give processes of one's own here")
 def test_a_notebook_finds_no_token_in_its_environment_in_processes_or_in_the_users_files(tmp_path, monkeypatch):
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "SOMETHING_ELSE"):
         monkeypatch.setenv(name, TOKEN)

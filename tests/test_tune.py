@@ -427,6 +427,14 @@ def test_a_better_strength_is_beyond_noise_and_a_hair_better_one_is_not(tmp_path
         assert "not beyond noise" in sentence(near, found(near, study, tmp_path))
 
 
+def test_a_field_that_no_trial_had_is_left_out_of_the_picture(tmp_path):
+    asked = question({"augment": ("base", "heavy"), **STRENGTHS}, HEAVY.with_fields(augment="base"))
+    with opened(asked, "study", tmp_path / "studies" / "study", "") as (study, locks):
+        work(asked, study, locks, 1, Instant(tmp_path))
+        files = write_report(asked, study, found(asked, study, tmp_path), tmp_path / "report")
+    assert tmp_path / "report" / "parallel.html" in files
+
+
 def test_where_nothing_is_better_the_default_is_kept(tmp_path):
     asked = question(recipe=HEAVY.with_fields(strength=1.5), sampler="grid")
     with opened(asked, "study", tmp_path / "studies" / "study", "") as (study, locks):
