@@ -3,8 +3,10 @@
 import itertools
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -46,7 +48,7 @@ def killed(stage: Stage, name: str, number: int) -> Ended:
             said, session = run(world, words, moments[-1], url)
             sessions.append(session)
             kills += said.exit_code == -signal.SIGKILL
-            resumed |= any(world.rglob("last.state"))
+            resumed |= any(in_the_middle(world, normal))
             if said.exit_code not in (0, -signal.SIGKILL):
                 blocked = f"exit code {said.exit_code} before {moments[-1]}: {said.err[-2000:]}"
         said, session = run(world, words, url=url)
@@ -56,6 +58,12 @@ def killed(stage: Stage, name: str, number: int) -> Ended:
     told = f"{name} {number}, killed at {', '.join(map(str, moments))}: "
     wrong = "" if blocked else difference(normal.outcome, stage.outcome(world))
     return Ended(kills, resumed, wrong and told + wrong, blocked and told + blocked, orphans)
+
+
+def in_the_middle(world: Path, normal: Undisturbed) -> Iterator[str]:
+    """States of trainings that are to go on. Those of trials that are pruned stay."""
+    states = (path.relative_to(world).as_posix() for path in world.rglob("last.state"))
+    return (name for name in states if name not in normal.outcome)
 
 
 def moment(random: Random, normal: Undisturbed) -> Moment:
