@@ -39,6 +39,14 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         told = f"{error.strerror}{where}; {way_out(error)}: what was done is kept, and the same command continues"
         print(paint("error:", "red", sys.stderr), told, file=sys.stderr)
         return 2
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":  # how Python holds bytes that it could not decode
+            raise
+        told = (
+            f"the name of a file or folder is not in UTF-8: {str(error.object)[:500]!a}; rename it, or set PYTHONUTF8=1"
+        )
+        print(paint("error:", "red", sys.stderr), told, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
         return 130

@@ -14,6 +14,8 @@ TRAIN = (
 WORKER = (*TRAIN, "--workers", "1")
 PREPARE = ("prepare", "--input-size", "32", "--folds", "2", "--workers", "2")
 NO_SHM = "mount -t tmpfs -o ro,size=4k none /dev/shm && exec "
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+NOT_UTF8 = "the name of a file or folder is not in UTF-8"
 NO_UNSHARE = "this machine lets nobody hide /dev/shm"
 
 
@@ -39,7 +41,7 @@ CHEAP = [
         "a terminal that knows ASCII alone",
         ("train", "--help"),
         "--learning-rate",
-        variables={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        variables=ASCII,
     ),
     Environment("no standard input", ("runs",), "no runs of cassava yet", shell="exec 0<&-; exec "),
     Environment(
@@ -56,13 +58,8 @@ WHOLE = [
     Environment(
         "a folder of blanks and other letters", WORKER, "held-out images", folder='größe mit 网 blank\'s "quoted"'
     ),
-    Environment(
-        "ASCII alone",
-        WORKER,
-        "held-out images",
-        variables={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        folder="größe",
-    ),
+    Environment("a folder whose name is not in UTF-8", PREPARE, NOT_UTF8, False, folder="gr\udcf6\udcdfe"),
+    Environment("ASCII alone in a folder of other letters", PREPARE, NOT_UTF8, False, ASCII, folder="größe"),
     Environment("the POSIX locale", WORKER, "held-out images", variables={"LC_ALL": "POSIX"}),
     Environment("a locale that is not there", WORKER, "held-out images", variables={"LC_ALL": "de_DE.ISO-8859-1"}),
     Environment("no TMPDIR", WORKER, "held-out images", variables={"TMPDIR": "/nowhere"}),
