@@ -73,7 +73,9 @@ def execute(source: Path, to: Path, folder: Path) -> None:
             manager = AsyncKernelManager(kernel_name="python3", transport="ipc", connection_file=connection)
             limits = {"timeout": SECONDS, "startup_timeout": 300, "shutdown_kernel": "immediate"}
             client = NotebookClient(notebook, km=manager, resources=where, **limits)
-            client.execute(env=surroundings())
+            client.execute(
+                env=surroundings(), cleanup_kc=True
+            )  # the kernel ends with its lesson, not with this process
     except CellExecutionError as error:
         raise UserError(f"{source.name}: {failed_cell(notebook)}: {error.ename}: {bare(error.evalue)}") from None
     except (CellTimeoutError, DeadKernelError) as error:

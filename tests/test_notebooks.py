@@ -1,6 +1,7 @@
 """The lessons under notebooks/: sources that are read like a lesson, and that run from top to bottom."""
 
 import ast
+import os
 import sys
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_a_lesson_finds_the_project_in_any_folder(tmp_path):
     execute(source, tmp_path / "made.ipynb", tmp_path)
     told = nbformat.read(tmp_path / "made.ipynb", as_version=4).cells[1].outputs[0].text
     assert told == f"{notebooks.ROOT / 'common' / '__init__.py'} {tmp_path}\n"
+
+
+def test_the_kernel_of_a_lesson_ends_with_it(tmp_path):
+    source = lesson(tmp_path, "import os\nprint(os.getpid())")
+    execute(source, tmp_path / "made.ipynb", tmp_path)
+    kernel = int(nbformat.read(tmp_path / "made.ipynb", as_version=4).cells[0].outputs[0].text)
+    with pytest.raises(ProcessLookupError):
+        os.kill(kernel, 0)
 
 
 @pytest.mark.slow
