@@ -17,9 +17,9 @@ from common.kaggle.ledger import Ledger
 from common.kaggle.practice.server import running
 from common.kaggle.submit import submit
 from common.recipe import FIELDS
-from tests.bad_input import archives, images, layouts, recipes, submissions, tables, weights
+from tests.bad_input import archives, environments, images, layouts, recipes, submissions, tables, weights
 from tests.bad_input.case import Case, assert_refused, try_case
-from tests.bad_input.worlds import write_world
+from tests.bad_input.worlds import NAMES, write_world
 from tests.practice_world import practice_competition, sample_submission, until
 
 SLUG = "tiny-challenge"
@@ -123,5 +123,13 @@ def test_every_field_of_a_recipe_has_values_that_are_refused():
 
 
 def test_the_catalogue_has_at_least_80_cases(capsys):
-    names = {case.name for case in CASES}
-    assert len(names) >= 80
+    surroundings = [*environments.CHEAP, *environments.WHOLE]
+    names = [(type(case), case.name) for case in (*CASES, *submissions.CASES, *surroundings)]
+    handled = sum(case.handled for case in (*CASES, *surroundings)) + sum(not case.said for case in submissions.CASES)
+    tried = sum(len(case.competitions) for case in CASES)
+    with capsys.disabled():
+        print(
+            f"\nbad input: {len(names)} cases, {handled} handled, {len(names) - handled} refused in one line; "
+            f"{len(CASES)} of them on {tried} downloads of {len(NAMES)} competitions"
+        )
+    assert len(names) == len(set(names)) >= 80
