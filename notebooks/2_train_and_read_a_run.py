@@ -30,7 +30,7 @@ from competitions import load
 from competitions.sources import source
 
 competition, options = load("aptos"), Options(data="sample")
-raw, recipe = source(competition, options), competition.recipes["sample"]
+raw, recipe = source(competition, options), competition.recipes["sample"].with_fields(epochs=8)
 default = Recipe().to_dict()
 {name: value for name, value in recipe.to_dict().items() if value != default[name]}
 
