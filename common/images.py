@@ -1,5 +1,6 @@
 """Image files → 8-bit RGB arrays: the whole picture, upright, or a reason why not. Never a partly grey one."""
 
+import errno
 import io
 import logging
 import warnings
@@ -69,7 +70,7 @@ def read_rgb(path: str | Path, at_least: int | None = None) -> np.ndarray:
             rgb = to_rgb(image)
             return np.array(rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb)
     except Exception as error:  # Pillow's parsers raise whatever they stumble over
-        raise BadImage(path, reason_of(error)) from error
+        raise fault(path, error) from error
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -83,7 +84,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
             width, height = image.size
             return (width, height) if orientation_of(image) >= 5 else (height, width)
     except Exception as error:
-        raise BadImage(path, reason_of(error)) from error
+        raise fault(path, error) from error
 
 
 def shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -141,6 +142,13 @@ def check_jpeg_tail(data: bytes) -> None:
     codes, so the decoder would make grey of them without a word."""
     if data.endswith(ZERO_TAIL) and not data.rstrip(b"\0").endswith(END_OF_JPEG):
         raise ValueError("ends in zeros where picture data should be")
+
+
+def fault(path: str | Path, error: Exception) -> UserError:
+    """The image's, as BadImage, unless the system just had no file left to open it with."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return UserError(f"{path}: {error.strerror}; `ulimit -n 1024` allows more")
+    return BadImage(path, reason_of(error))
 
 
 def reason_of(error: Exception) -> str:

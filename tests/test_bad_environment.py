@@ -11,8 +11,8 @@ from tests.bad_input.worlds import write_world
 
 
 def check(case: Environment, folder) -> None:
-    world = folder / case.folder
-    write_world("cassava", world / "data" / "cassava")
+    write_world("cassava", folder / "world" / "data" / "cassava")
+    world = (folder / "world").rename(folder / case.folder)
     before = listing(world)
     variables = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE_")}
     done = command(case, world, {**variables, "HOME": str(folder)})

@@ -68,7 +68,7 @@ WHOLE = [
     Environment(
         "too few open files",
         PREPARE,
-        "cannot start processes to decode images: Too many open files",
+        "Too many open files; ",
         False,
         shell="ulimit -n 16; exec ",
     ),
