@@ -355,7 +355,7 @@ def test_an_image_that_cannot_be_read_is_an_error_of_the_device_feed_too(stored,
     broken = Cache(stored.folder)
     monkeypatch.setattr(broken, "_begin", broken._begin - 1)
     monkeypatch.setattr(broken, "_end", broken._begin)
-    with both(broken)[1] as feed, pytest.raises((ValueError, cv2.error)):
+    with both(broken)[1] as feed, pytest.raises(UserError, match="is damaged"):
         batches_of(feed, 0)
 
 
