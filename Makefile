@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest -q -n 2 --dist loadfile  # two processes: two cores, and 1.5 GB each
 COMPETITIONS := $(patsubst competitions/%/__init__.py,%,$(wildcard competitions/*/__init__.py))
 VERBS := download prepare show-augment embed probe train predict blend ensemble ablate tune suspects submit kernel runs ledger report
 STUDY_OPTIONS = $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)")
@@ -34,13 +35,13 @@ aptos-submit-sample: setup
 	@$(PY) -m competitions aptos submit --data sample $(ARGS)
 
 test: setup lint  ## install, lint, and run the quick tests
-	@$(PY) -m pytest -q -m "not slow and not torture"
+	@$(PYTEST) -m "not slow and not torture"
 
 test-slow: setup  ## run the slow tests
-	@$(PY) -m pytest -q -m "slow and not torture" --ignore tests/pages
+	@$(PYTEST) -m "slow and not torture" --ignore tests/pages
 
 torture: setup  ## kill it, fill the disk, flip bits, feed it nonsense, storm the server: what promises.md says, with counts
-	@$(PY) -m pytest -q -m torture
+	@$(PYTEST) -m torture
 
 test-pages: setup  ## the pages of `report` in a real browser, which it installs where it may
 	@$(PY) -m tests.pages

@@ -187,22 +187,25 @@ def how_to_get(competition: Competition) -> str:
 
 def sample_source(competition: Competition) -> Source:
     """Sample data, drawn where it is not there yet; the truth of its test set, if it has one that is not labelled in
-    the raw layout, lies outside its folder. Where notebooks answer, a second test set is drawn for them alone. Raises
-    UserError where the competition has no sample data."""
+    the raw layout, lies outside its folder. Where notebooks answer, that is of a second test set for them alone, which
+    the practice leaderboard draws when it starts. Raises UserError where the competition has no sample data."""
     if competition.make_sample is None:
         raise UserError(f"{competition.name} has no sample data: {how_to_get(competition)}")
     raw, secret = sample_folder(competition), PRACTICE / f"{competition.name}-sample"
     truth = competition.make_sample(raw, 0)
     if competition.labelled_test or truth.empty:
         return Source(competition, raw, mark="sample data")
-    solution, hidden = secret / "solution.csv", None
+    made = Source(competition, raw, mark="sample data", solution=secret / "solution.csv")
     if competition.takes == "notebook":
-        hidden = secret / "hidden"
-        truth = competition.make_sample(hidden, 1)
+        return replace(made, hidden=secret / "hidden")
+    write_truth(made.solution, truth)
+    return made
+
+
+def write_truth(solution: Path, truth: pd.DataFrame) -> None:
     wanted = truth.to_csv(index=False)
     if not solution.is_file() or solution.read_text() != wanted:
         write_text(solution, wanted)
-    return Source(competition, raw, mark="sample data", solution=solution, hidden=hidden)
 
 
 def arena(raw: Source) -> Source:
@@ -220,11 +223,13 @@ def arena(raw: Source) -> Source:
 
 
 def practice_competition(raw: Source):
-    """The practice leaderboard's side of a source with a solution."""
+    """The practice leaderboard's side of a source with a solution. Draws the sample data's hidden test set."""
     from common.kaggle.practice.competition import PracticeCompetition
     from common.metrics import evaluate
 
     competition = raw.competition
+    if raw.hidden:
+        write_truth(raw.solution, competition.make_sample(raw.hidden, 1))
     score = partial(evaluate, competition.metric, classes=len(competition.classes))
     title = f"{competition.title} ({raw.mark})" if raw.mark else competition.title
     slug = competition.slug or competition.name

@@ -122,14 +122,13 @@ def test_every_field_of_a_recipe_has_values_that_are_refused():
     assert set().union(*kinds) == set(FIELDS)
 
 
-def test_the_catalogue_has_at_least_80_cases(capsys):
+def test_the_catalogue_has_at_least_80_cases(say):
     surroundings = [*environments.CHEAP, *environments.WHOLE]
     names = [(type(case), case.name) for case in (*CASES, *submissions.CASES, *surroundings)]
     handled = sum(case.handled for case in (*CASES, *surroundings)) + sum(not case.said for case in submissions.CASES)
     tried = sum(len(case.competitions) for case in CASES)
-    with capsys.disabled():
-        print(
-            f"\nbad input: {len(names)} cases, {handled} handled, {len(names) - handled} refused in one line; "
-            f"{len(CASES)} of them on {tried} downloads of {len(NAMES)} competitions"
-        )
+    say(
+        f"bad input: {len(names)} cases, {handled} handled, {len(names) - handled} refused in one line; "
+        f"{len(CASES)} of them on {tried} downloads of {len(NAMES)} competitions"
+    )
     assert len(names) == len(set(names)) >= 80

@@ -88,10 +88,9 @@ def test_a_notebook_is_submitted_once_whatever_fails(kind, call, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("walk", WALKS)
-def test_every_fault_at_every_call(walk, tmp_path, capsys):
+def test_every_fault_at_every_call(walk, tmp_path, say):
     outcomes = matrix(WALKS[walk], tmp_path)
-    with capsys.disabled():
-        print(f"\n{walk}: how many commands it took\n{table(outcomes)}")
+    say(f"{walk}: how many commands it took\n{table(outcomes)}")
     assert [outcome for outcome in outcomes if outcome.wrong] == []
     # One command is enough but where a process dies; on a busy machine two seconds of patience may be too few.
     assert len(took_two(outcomes)) <= len(outcomes) // 50

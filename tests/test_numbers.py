@@ -45,11 +45,6 @@ def raw(tmp_path_factory) -> Path:
     return write_small_aptos(tmp_path_factory.mktemp("data") / "aptos")
 
 
-def say(capsys, line: str) -> None:
-    with capsys.disabled():
-        print(f"\n{line}", flush=True)
-
-
 # What is not finite
 
 
@@ -256,7 +251,7 @@ def test_the_order_in_which_files_came_into_a_folder_changes_nothing(tmp_path, n
 
 
 @pytest.mark.torture
-def test_processes_that_hash_and_count_differently_write_the_same_bits(raw, tmp_path, capsys):
+def test_processes_that_hash_and_count_differently_write_the_same_bits(raw, tmp_path, say):
     """The order of Python's sets and dicts of text differs from process to process unless a seed is set."""
     recipe, digests = QUICK.with_fields(augment="heavy", class_balance=0.5), set()
     for hash_seed, workers in (("0", "0"), ("1", "1"), ("2", "2"), ("random", "2")):
@@ -268,7 +263,7 @@ def test_processes_that_hash_and_count_differently_write_the_same_bits(raw, tmp_
         (run,) = all_runs(folder / "runs", "aptos")
         digests.add(digest_of(run))
     assert len(digests) == 1
-    say(capsys, "4 processes with other hash seeds and workers: 1 set of weights, predictions and metrics")
+    say("4 processes with other hash seeds and workers: 1 set of weights, predictions and metrics")
 
 
 def digest_of(run: Run) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def methods(folder: Path):
 
 
 def test_whatever_stands_in_whatever_field_is_answered_with_a_reason_and_nothing_is_written_elsewhere(
-    url, world, tmp_path, capsys
+    url, world, tmp_path, say
 ):
     api = practice_client(url).api
     api.dataset_create_new(str(dataset_folder(tmp_path / "dataset")), quiet=True)
@@ -108,8 +108,7 @@ def test_whatever_stands_in_whatever_field_is_answered_with_a_reason_and_nothing
                 assert answer.status_code < 500, (path, body)
                 assert answer.status_code < 400 or "\n" not in answer.json()["message"]
                 answers[answer.status_code] += 1
-    with capsys.disabled():
-        print(f"\n{answers.total():,} calls with a nasty field: {dict(sorted(answers.items()))}, no 5xx")
+    say(f"{answers.total():,} calls with a nasty field: {dict(sorted(answers.items()))}, no 5xx")
     assert set(world.iterdir()) == before
     assert lives(url)
 

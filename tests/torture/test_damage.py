@@ -178,15 +178,13 @@ def test_a_flipped_bit_is_never_believed(name, kinds):
 
 
 @pytest.mark.torture
-def test_many_flipped_bits_are_never_believed(kinds, capsys):
+def test_many_flipped_bits_are_never_believed(kinds, say):
     begun = time.monotonic()
     found = {name: flipped(name, kinds[name], MANY) for name in NAMES}
-    with capsys.disabled():
-        print()
-        for name, counts in found.items():
-            told = f"{counts.refused} refused, {counts.rebuilt} rebuilt, {counts.harmless} without effect"
-            print(f"{name}: {MANY} flipped bits: {told}, {len(counts.wrong)} believed or not told in one line")
-        print(f"({time.monotonic() - begun:.0f} s)")
+    for name, counts in found.items():
+        told = f"{counts.refused} refused, {counts.rebuilt} rebuilt, {counts.harmless} without effect"
+        say(f"{name}: {MANY} flipped bits: {told}, {len(counts.wrong)} believed or not told in one line")
+    say(f"({time.monotonic() - begun:.0f} s)")
     assert [wrong for counts in found.values() for wrong in counts.wrong] == []
 
 

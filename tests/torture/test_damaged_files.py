@@ -67,15 +67,14 @@ def undisturbed(stage: DamageStage, words: tuple[str, ...]) -> str:
 
 
 @pytest.mark.torture
-def test_a_command_refuses_a_damaged_file_in_one_line_or_does_not_need_it(stage, capsys):
+def test_a_command_refuses_a_damaged_file_in_one_line_or_does_not_need_it(stage, say):
     begun = time.monotonic()
     found = [ended(stage, pattern, number) for pattern in COMMANDS for number in range(FLIPS)]
     refused, as_ever = (sum(how == kind for how, _ in found) for kind in ("refused", "as ever"))
-    with capsys.disabled():
-        print(
-            f"\n{len(found)} commands on {len(COMMANDS)} damaged files: {refused} refused in one line that names it, "
-            f"{as_ever} ended as the undisturbed one, {len(found) - refused - as_ever} did not "
-            f"({time.monotonic() - begun:.0f} s)"
-        )
+    say(
+        f"{len(found)} commands on {len(COMMANDS)} damaged files: {refused} refused in one line that names it, "
+        f"{as_ever} ended as the undisturbed one, {len(found) - refused - as_ever} did not "
+        f"({time.monotonic() - begun:.0f} s)"
+    )
     wrong = [what for _, what in found if what]
     assert not wrong, "\n".join(wrong)

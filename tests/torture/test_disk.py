@@ -125,15 +125,14 @@ def check(ended: list[Ended]) -> None:
 
 @pytest.mark.torture
 @pytest.mark.parametrize("name", DISK_CASES)
-def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_space_is_made(name, stage, capsys):
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on_after_space_is_made(name, stage, say):
     begun = time.monotonic()
     ended = [filled(stage, name, number) for number in range(FILLINGS)]
-    with capsys.disabled():
-        refused, wrong = sum(each.refused for each in ended), sum(bool(each.wrong) for each in ended)
-        print(
-            f"\n{name}: {len(ended)} full disks: {refused} refused in one line, {len(ended) - refused} had enough; "
-            f"{len(ended) - wrong} ended as the undisturbed command, {wrong} did not ({time.monotonic() - begun:.0f} s)"
-        )
+    refused, wrong = sum(each.refused for each in ended), sum(bool(each.wrong) for each in ended)
+    say(
+        f"{name}: {len(ended)} full disks: {refused} refused in one line, {len(ended) - refused} had enough; "
+        f"{len(ended) - wrong} ended as the undisturbed command, {wrong} did not ({time.monotonic() - begun:.0f} s)"
+    )
     check(ended)
 
 
@@ -171,13 +170,12 @@ def locked(stage: DiskStage, name: str, folder: str) -> Ended:
 
 
 @pytest.mark.torture
-def test_a_folder_that_cannot_be_written_is_one_line_and_the_same_command_goes_on_when_it_can(stage, capsys):
+def test_a_folder_that_cannot_be_written_is_one_line_and_the_same_command_goes_on_when_it_can(stage, say):
     begun = time.monotonic()
     ended = [locked(stage, name, folder) for name, folders in LOCKED.items() for folder in folders]
-    with capsys.disabled():
-        refused, wrong = sum(each.refused for each in ended), sum(bool(each.wrong) for each in ended)
-        print(
-            f"\n{len(ended)} read-only folders: {refused} refused in one line, {len(ended) - refused} did without; "
-            f"{len(ended) - wrong} ended as the undisturbed command, {wrong} did not ({time.monotonic() - begun:.0f} s)"
-        )
+    refused, wrong = sum(each.refused for each in ended), sum(bool(each.wrong) for each in ended)
+    say(
+        f"{len(ended)} read-only folders: {refused} refused in one line, {len(ended) - refused} did without; "
+        f"{len(ended) - wrong} ended as the undisturbed command, {wrong} did not ({time.monotonic() - begun:.0f} s)"
+    )
     check(ended)

@@ -123,20 +123,18 @@ def in_one_line(said: Said) -> bool:
 
 @pytest.mark.torture
 @pytest.mark.parametrize("name", [*COMMANDS[:3], "tune in order", *COMMANDS[4:]])
-def test_of_two_at_once_one_works_and_the_other_waits_or_says_so(name, stage, capsys):
+def test_of_two_at_once_one_works_and_the_other_waits_or_says_so(name, stage, say):
     wrong = [both(stage, name, number) for number in range(PAIRS)]
-    with capsys.disabled():
-        print(f"\n{name}: {PAIRS} pairs at once: {wrong.count('')} ended as one command that is undisturbed")
+    say(f"{name}: {PAIRS} pairs at once: {wrong.count('')} ended as one command that is undisturbed")
     assert [each for each in wrong if each] == []
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_that_is_killed_anywhere_ends_as_one_that_was_not(name, stage, capsys):
+def test_a_command_that_is_killed_anywhere_ends_as_one_that_was_not(name, stage, say):
     begun = time.monotonic()
     ended = killed_often(stage, name, KILLS)
-    with capsys.disabled():
-        print(f"\n{tell(name, ended)} ({time.monotonic() - begun:.0f} s)")
+    say(f"{tell(name, ended)} ({time.monotonic() - begun:.0f} s)")
     check(ended)
     if name in ("train", "tune", "sweep"):
         assert any(each.resumed for each in ended)

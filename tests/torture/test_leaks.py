@@ -71,25 +71,23 @@ def pictures_on_both_sides(competition: Competition, data: Data, opts: Options, 
 
 
 @pytest.mark.parametrize("name", names())
-def test_no_picture_of_the_sample_data_is_on_both_sides_of_a_split(world, capsys, name):
+def test_no_picture_of_the_sample_data_is_on_both_sides_of_a_split(world, say, name):
     competition, table, opts = world(name)
     for recipe in (Recipe(folds=2), Recipe(split="paper")):
         data = read_data(competition, table, recipe)
         same, copies = pictures_on_both_sides(competition, data, opts, 32)
-        with capsys.disabled():
-            print(f"\n{name} {recipe.split}: {len(data.table)} pictures, {same} on both sides, {copies} alike")
+        say(f"{name} {recipe.split}: {len(data.table)} pictures, {same} on both sides, {copies} alike")
         assert same == 0
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real images are not beside this checkout")
 @pytest.mark.parametrize("name", REAL)
-def test_no_real_picture_is_on_both_sides_of_a_split(capsys, tmp_path, name):
+def test_no_real_picture_is_on_both_sides_of_a_split(say, tmp_path, name):
     competition = load(name)
     opts = Options(workers=0, device="cpu", cache=tmp_path / "cache", runs=tmp_path / "runs")
     data = read_data(competition, competition.read_train(SHARED / REAL[name]), Recipe(folds=2))
     same, copies = pictures_on_both_sides(competition, data, opts, 64)
-    with capsys.disabled():
-        print(f"\n{name}, real: {len(data.table)} pictures, {same} on both sides, {copies} alike")
+    say(f"{name}, real: {len(data.table)} pictures, {same} on both sides, {copies} alike")
     assert same == 0
     for fold in data.folds:
         assert shared_by_both_sides(data, fold, ("id", "group")) == {}
@@ -107,7 +105,7 @@ def chance(competition: Competition, run: Run) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_shuffled_labels_score_at_chance_and_the_true_ones_above(world, capsys, name):
+def test_shuffled_labels_score_at_chance_and_the_true_ones_above(world, say, name):
     competition, table, opts = world(name)
     scores = []
     for of_table in (table.assign(label=shuffled(table)), table):
@@ -115,9 +113,6 @@ def test_shuffled_labels_score_at_chance_and_the_true_ones_above(world, capsys, 
         run = train(competition, recipe, read_data(competition, of_table, recipe), opts)
         scores.append((run.metrics["score"], *chance(competition, run)))
     (at_chance, low, high), (learnt, _, above) = scores
-    with capsys.disabled():
-        print(
-            f"\n{name}: shuffled {at_chance:.3f} in {low:.3f} to {high:.3f}; true labels {learnt:.3f} above {above:.3f}"
-        )
+    say(f"{name}: shuffled {at_chance:.3f} in {low:.3f} to {high:.3f}; true labels {learnt:.3f} above {above:.3f}")
     assert low - 1e-9 <= at_chance <= high + 1e-9
     assert learnt > above

@@ -107,17 +107,16 @@ def storm(folder: Path, seconds: float) -> tuple[Crowd, list]:
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.torture)])
-def test_fifty_clients_at_once_lose_nothing_double_nothing_and_wait_less_than_a_second(seconds, tmp_path, capsys):
+def test_fifty_clients_at_once_lose_nothing_double_nothing_and_wait_less_than_a_second(seconds, tmp_path, say):
     crowd, kept = storm(tmp_path, seconds)
     lost = set(crowd.sent) - {(row.ref, row.description) for row in kept}
     doubled = [count for count in Counter(row.description for row in kept).values() if count > 1]
     middle, slow = np.quantile(crowd.seconds, [0.5, 0.99])
-    with capsys.disabled():
-        print(
-            f"\n{CLIENTS} clients for {seconds} s: {len(crowd.seconds):,} calls, {len(crowd.sent):,} submissions, "
-            f"{len(lost)} lost, {len(doubled)} doubled, {len(crowd.failures)} not answered; "
-            f"p50 {1000 * middle:.0f} ms, p99 {1000 * slow:.0f} ms, slowest {1000 * max(crowd.seconds):.0f} ms"
-        )
+    say(
+        f"{CLIENTS} clients for {seconds} s: {len(crowd.seconds):,} calls, {len(crowd.sent):,} submissions, "
+        f"{len(lost)} lost, {len(doubled)} doubled, {len(crowd.failures)} not answered; "
+        f"p50 {1000 * middle:.0f} ms, p99 {1000 * slow:.0f} ms, slowest {1000 * max(crowd.seconds):.0f} ms"
+    )
     assert crowd.failures == []
     assert (lost, doubled) == (set(), [])
     assert len(kept) == len(crowd.sent) == len({ref for ref, _ in crowd.sent}) >= CLIENTS

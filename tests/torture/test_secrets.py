@@ -82,7 +82,7 @@ def telling(named) -> list[str]:
 
 
 @pytest.mark.torture
-def test_the_token_is_in_no_file_no_output_and_no_process_of_a_session_of_all_verbs(tmp_path, monkeypatch, capsys):
+def test_the_token_is_in_no_file_no_output_and_no_process_of_a_session_of_all_verbs(tmp_path, monkeypatch, say):
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)  # of the server's process, which starts the notebooks
     home, work = tmp_path / "home", tmp_path / "work"
     work.mkdir()
@@ -103,13 +103,12 @@ def test_the_token_is_in_no_file_no_output_and_no_process_of_a_session_of_all_ve
     kernels, datasets = KernelStore(store), DatasetStore(store)
     pushed = [version for name in names(kernels) for version in kernels.versions(name)]
     made = [datasets.dataset(name) for version in pushed for name in (each.split("/")[1] for each in version.datasets)]
-    with capsys.disabled():
-        print(
-            f"\n{said.stdout.count('--- ') - 1} verbs: the token in {len(telling(everything))} of {len(files):,} files "
-            f"({sum(map(len, files.values())) / 1e6:,.0f} MB, archives unpacked), {len(watch.lines)} command lines, "
-            f"{len(watch.environments)} environments of sessions; "
-            f"{len(made)} datasets and {len(pushed)} notebooks, all private"
-        )
+    say(
+        f"{said.stdout.count('--- ') - 1} verbs: the token in {len(telling(everything))} of {len(files):,} files "
+        f"({sum(map(len, files.values())) / 1e6:,.0f} MB, archives unpacked), {len(watch.lines)} command lines, "
+        f"{len(watch.environments)} environments of sessions; "
+        f"{len(made)} datasets and {len(pushed)} notebooks, all private"
+    )
     assert telling(everything) == []
     assert len(watch.environments) >= 3, "two notebooks, and one of them again for its submission"
     assert len(pushed) == len(made) == 2
