@@ -41,7 +41,8 @@ test-slow: setup  ## run the slow tests
 	@$(PYTEST) -m "slow and not torture" --ignore tests/pages
 
 torture: setup  ## kill it, fill the disk, flip bits, feed it nonsense, storm the server: what promises.md says, with counts
-	@$(PYTEST) -m torture
+	@$(PYTEST) -m torture --ignore tests/torture/test_load.py
+	@$(PY) -m pytest -q -m torture tests/torture/test_load.py  # with both cores to itself, for it counts milliseconds
 
 test-pages: setup  ## the pages of `report` in a real browser, which it installs where it may
 	@$(PY) -m tests.pages
