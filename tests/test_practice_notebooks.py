@@ -261,8 +261,7 @@ def test_a_session_whose_server_is_killed_dies_with_its_kernel(tmp_path):
     environment = os.environ | {"TMPDIR": "/tmp"}
     command = [sys.executable, "-P", SESSION, str(box.folder)]
     process = subprocess.Popen(command, cwd=box.working, stdin=subprocess.PIPE, env=environment)
-    until(lambda: (box.working / "child").exists())
-    assert len(descendants(tmp_path / "state")) >= 4
+    until(lambda: (box.working / "child").exists() and len(descendants(tmp_path / "state")) >= 4)
     process.stdin.close()  # as the kernel does with the pipes of a process that is killed
     assert process.wait(10) == -signal.SIGKILL
     until(lambda: not descendants(tmp_path / "state"), 5)
