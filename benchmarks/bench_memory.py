@@ -8,6 +8,7 @@ The cache is a sparse file of black images, 160×160 as for inputs of 128 pixels
 import json
 import multiprocessing
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def black_cache(folder: Path, n: int) -> Cache:
     entries = np.zeros(n, ENTRY)
     entries["offset"], entries["length"] = np.arange(n) * length, length
     entries["height"] = entries["width"] = SIDE
+    entries["crc"] = zlib.crc32(bytes(length))
     np.save(folder / "index.npy", entries)
     with open(folder / "pixels.bin", "wb") as file:
         file.truncate(n * length)
