@@ -1,6 +1,5 @@
 """Zip archives: unpacked without trusting them, once, and so that a killed start goes on."""
 
-import fcntl
 import lzma
 import shutil
 import stat
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from common.errors import UserError
 from common.files import content_hash
+from common.locks import held
 from common.progress import Progress
 from common.volumes import joined, volumes
 
@@ -37,8 +37,7 @@ def unpacked(archive: Path, root: Path, name: str) -> Path:
     unfinished = root / f".{folder.name}.unfinished"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with open(root / f".{folder.name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another process that unpacks the same is waited for
+        with held(root / f".{folder.name}.lock"):  # another process that unpacks the same is waited for
             if not folder.is_dir():
                 unfinished.mkdir(exist_ok=True)
                 unpack(archive, unfinished)

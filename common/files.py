@@ -1,16 +1,16 @@
 """Writing so that a reader, or the next start after a kill, sees the old file or the new one and never half of one."""
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from common.errors import DiskError
 from common.leftovers import in_the_making, sweep_up
+from common.locks import held
 
 CHECKSUM = "checksum"
 
@@ -46,17 +46,16 @@ def alone(lock: Path, waiting: str) -> Iterator[None]:
     Raises:
         UserError: the file cannot be made.
     """
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = open(lock, "w")  # noqa: SIM115
-    except OSError as error:
-        raise cannot_write(lock, error) from error
-    with file:
+    with ExitStack() as own:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(waiting, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                own.enter_context(held(lock, wait=False))
+            except BlockingIOError:
+                print(waiting, flush=True)
+                own.enter_context(held(lock))
+        except OSError as error:
+            raise cannot_write(lock, error) from error
         yield
 
 

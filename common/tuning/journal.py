@@ -4,7 +4,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -28,28 +28,17 @@ def journal_at(path: Path) -> JournalStorage:
     """
     try:
         mend(path)
-        return JournalStorage(Checked(str(path), lock_obj=Lock(path)))
+        return JournalStorage(Checked(str(path)))
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
-class Lock:
-    """On the journal itself, freed when its process dies. The lock files of Optuna outlive a process that is killed,
-    and every other one would wait half a minute for it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.own = path, ExitStack()
-
-    def acquire(self) -> bool:
-        self.own.enter_context(held(self.path))
-        return True
-
-    def release(self) -> None:
-        self.own.close()
-
-
 class Checked(JournalFileBackend):
-    """A line without a checksum, as an earlier version wrote it, is taken as it is."""
+    """A line without a checksum, as an earlier version wrote it, is taken as it is.
+
+    Writers lock the journal itself, which is free when its process dies. The lock files of Optuna outlive a process
+    that is killed, and every other one would wait half a minute for it.
+    """
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """All lines or none: half a line, on a full disk, would spoil what another worker writes behind it."""

@@ -1,18 +1,19 @@
 """Several servers may share one memory: one of them claims a piece of work, until it is done or that one dies."""
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from common.locks import held
 
 
 @contextmanager
 def claimed(lock: Path, wait: bool = False) -> Iterator[bool]:
     """Whether the work that the file `lock` stands for is ours while the block lasts; with `wait` it comes to be."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "w") as file:
+    with ExitStack() as own:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            own.enter_context(held(lock, wait))
         except BlockingIOError:
             yield False
         else:
