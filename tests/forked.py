@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
+from multiprocessing.process import BaseProcess, _children
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 PRELOADED = ["pytest", "tests.commands", "common.kaggle.official", "common.kaggle.notebook_run", "tests.practice_world"]
 
+starting = Lock()
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(PRELOADED)
 
@@ -24,9 +26,15 @@ class Said(NamedTuple):
 def start(
     function: Callable[..., int | None], *arguments: Any, folder: Path, environment: dict[str, str]
 ) -> BaseProcess:
-    """`function(*arguments)` in a process with this environment and no other, in the folder, where its output goes."""
-    process = context.Process(target=_command, args=(function, arguments, folder, environment), daemon=True)
-    process.start()
+    """`function(*arguments)` in a process with this environment and no other, in the folder, where its output goes.
+
+    From any thread. `Process.start` asks all processes it knows of for their exit codes, which a pipe tells only once:
+    a thread that waits for one of its own would read the pipe's end and call that 255. So they are not known of.
+    """
+    process = context.Process(target=_command, args=(function, arguments, folder, environment))
+    with starting:
+        process.start()
+        _children.discard(process)
     return process
 
 

@@ -2,7 +2,6 @@
 # ruff: noqa: F401
 
 import itertools
-import multiprocessing
 import os
 import signal
 import sys
@@ -62,7 +61,6 @@ def command(world: Path, words: tuple[str, ...], last: int | None) -> int:
     last line of standard error says how many steps it took, and seconds."""
     os.setsid()
     os.chdir(world)
-    multiprocessing.current_process()._config["daemon"] = False  # it has children of its own
     drive.AGAIN_AFTER = search.PATIENCE = 0.1
     sending.LOOK_EVERY = polling.FIRST_PAUSE = reasons.FIRST_PAUSE = 0.05
     grids.GRIDS["tiny"] = tiny_grid
