@@ -14,8 +14,9 @@ from common.augment import NAMES, Policy, Transform, evaluation_transform
 from common.augment.albumented import Albumented, heavy, paper_aptos
 from common.augment.automatic import AugMix, Automatic, RandAugment, to_array, to_tensor
 from common.augment.crop import Box, Crop
-from common.augment.device import Pictures, augment, blur, work_of
+from common.augment.device import Pictures, augment, work_of
 from common.augment.drawn import Drawn, Step
+from common.augment.noise import fields
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 SIZE = 64
@@ -23,7 +24,7 @@ GRADED = [name for name in NAMES if Policy(name).graded]
 ALBUMENTED = (
     *("OpticalDistortion", "GridDistortion", "ElasticTransform", "Affine", "Rotate", "ColorJitter"),
     *("RandomBrightnessContrast", "HueSaturationValue", "CLAHE", "MotionBlur", "MedianBlur", "GaussianBlur"),
-    "CoarseDropout",
+    *("TableNoise", "CoarseDropout"),
 )
 COLOURS = ("Brightness", "Color", "Contrast", "Sharpness", "Posterize", "Solarize", "AutoContrast", "Equalize")
 MOVES = ("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
@@ -128,20 +129,11 @@ def test_each_operation_of_torchvision_has_its_like_on_the_device(policy, name, 
         assert difference(ours, theirs) < 1
 
 
-def without_noise(transform: Transform) -> Transform:
-    """The noise of `heavy` is made anew on the device; what is around it is compared without."""
-    for part in getattr(transform.vary, "everything", []):
-        for inner in getattr(part, "transforms", []):
-            if isinstance(inner, A.GaussNoise):
-                inner.std_range = (0, 0)
-    return transform
-
-
 @pytest.mark.parametrize("size", [SIZE, 61])
 @pytest.mark.parametrize("strength", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize("name", GRADED)
 def test_the_two_paths_agree_to_within_two_grey_levels(name, strength, size):
-    transform = without_noise(Policy(name, strength, "both", surround=40).transform(size))
+    transform = Policy(name, strength, "both", surround=40).transform(size)
     images = IMAGES * 3
     theirs = np.stack([transform(image, seed) for seed, image in enumerate(images)])
     assert difference(transformed(transform, images, list(range(len(images)))), theirs) < 2
@@ -156,26 +148,8 @@ def test_crops_and_flips_agree_to_within_two_grey_levels(name, flips):
         assert difference(transformed(transform, IMAGES, [seed] * len(IMAGES)), theirs) < 2
 
 
-def test_noise_is_added_as_on_the_worker_path(monkeypatch):
-    vary = alone("GaussNoise", 1.0)
-    fields = []
-
-    def field_of_the_worker(dst, mean, stddev):
-        normal = np.random.default_rng(len(fields)).standard_normal(dst.shape)
-        fields.append(normal)
-        dst[:] = mean + stddev * normal
-
-    monkeypatch.setattr(cv2, "randn", field_of_the_worker)
-    theirs = np.stack([vary(square, seed) for seed, square in enumerate(SQUARES)])
-    monkeypatch.setattr(blur, "gaussian", lambda seeds, count: torch.tensor(np.stack(fields)).float().flatten(1))
-    assert (
-        difference(on_device(SQUARES, [Drawn(WHOLE, *vary.draw(SIZE, 3, s)) for s in range(len(SQUARES))]), theirs) < 1
-    )
-
-
-def test_the_noise_of_the_device_is_standard_normal_and_another_for_each_seed():
-    noise = blur.gaussian(torch.tensor([[0], [1], [65535]]), 3 * 256 * 256)
-    assert noise.isfinite().all()
+def test_noise_is_standard_normal_and_another_for_each_seed():
+    noise = fields(torch.tensor([0, 1, 65535]), 3 * 256 * 256)
     assert noise.mean(1).abs().max() < 0.01
     assert (noise.std(1) - 1).abs().max() < 0.01
     assert abs(noise.pow(4).mean().item() - 3) < 0.05

@@ -16,6 +16,8 @@ from common.augment.drawn import Step, brightness, linear, saturation, step
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for a newer version when imported
 import albumentations as A
 
+from common.augment.noise import TableNoise
+
 STREAM = 0x5EED
 """Mixed into the seed, so that the numbers drawn here are not those that placed the crop."""
 
@@ -106,7 +108,7 @@ def heavy(strength: float) -> Albumented:
         A.MotionBlur(blur_limit=(3, 5)),
         A.MedianBlur(blur_limit=(3, 5)),
         A.GaussianBlur(blur_limit=(3, 5)),
-        A.GaussNoise(std_range=(0.01 * strength, 0.025 * strength)),
+        TableNoise(std_range=(0.01 * strength, 0.025 * strength)),
     ]
     colour = [
         A.RandomBrightnessContrast(brightness_limit=0.2 * strength, contrast_limit=0.2 * strength, p=0.75),
@@ -200,12 +202,6 @@ def median_step(transform: A.MedianBlur, shape: dict) -> list[Step]:
     return [step(f"median-{transform.get_params()['kernel']}")]
 
 
-def noise_step(transform: A.GaussNoise, shape: dict) -> list[Step]:
-    """The noise itself is another on the device: one that it can make from the same seed in no time."""
-    sigma, mean = (transform.py_random.uniform(*bounds) for bounds in (transform.std_range, transform.mean_range))
-    return [step("noise", 255 * mean, 255 * sigma, transform.random_generator.integers(0, 2**16))]
-
-
 def hole_step(transform: A.CoarseDropout, shape: dict) -> list[Step]:
     return [step("hole", hole) for hole in transform.get_params_dependent_on_data(shape, {})["holes"]]
 
@@ -225,7 +221,7 @@ STEPS: dict[type, Callable[[A.BasicTransform, dict], list[Step]]] = {
     A.MotionBlur: motion_step,
     A.GaussianBlur: gaussian_step,
     A.MedianBlur: median_step,
-    A.GaussNoise: noise_step,
+    TableNoise: lambda transform, shape: [step("noise", *transform.drawn())],
     A.CoarseDropout: hole_step,
 }
-"""What each transform draws, as steps. OpenCV's maps and noise, which take longer than the draws, are left out."""
+"""What each transform draws, as steps. OpenCV's maps, which take longer than the draws, are left out."""

@@ -1,10 +1,10 @@
 """Operations on a pixel's neighbours, noise and holes. Squares are uint8 (m, S, S, C), values float32 (m, p)."""
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+from common.augment.noise import fields
 
 
 def padded(squares: Tensor, width: int, mode: str) -> Tensor:
@@ -42,28 +42,11 @@ def sharpness(squares: Tensor, values: Tensor) -> Tensor:
 
 
 def noise(squares: Tensor, values: Tensor) -> Tensor:
-    """`values` are mean and standard deviation of the noise in grey levels, and its seed."""
+    """`values` are mean and standard deviation of the noise in grey levels, and its seed; what is added is cut to an
+    integer (albumentations)."""
     mean, sigma, seed = (value[:, None] for value in values.unbind(1))
-    normal = gaussian(seed.long(), squares[0].numel())
-    noisy = squares.flatten(1) + mean + sigma * normal
-    return noisy.round().clamp(0, 255).to(torch.uint8).view_as(squares)
-
-
-def gaussian(seeds: Tensor, count: int) -> Tensor:
-    """Standard normal float32 (m, count): a function of the seed, int64 (m, 1) below 2**16, and the position alone."""
-    position = torch.arange(count, device=seeds.device) * 2
-    u, v = (uniform(position + which + seeds * 0x9E3779B1) for which in (0, 1))
-    return (-2 * u.log()).sqrt() * (2 * math.pi * v).cos()
-
-
-def uniform(key: Tensor) -> Tensor:
-    """float32 in (0, 1]: the hash `lowbias32` (Wellons, "Prospecting for hash functions", 2018) of 32 bits of each key,
-    in 64 bits, for torch has no unsigned arithmetic."""
-    bits = key & 0xFFFFFFFF
-    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
-        bits = ((bits ^ (bits >> shift)) * factor) & 0xFFFFFFFF
-    bits = bits ^ (bits >> 15)
-    return (bits.float() + 0.5) * 2.0**-32
+    added = (mean + sigma * fields(seed.squeeze(1).long(), squares[0].numel())).trunc()
+    return (squares.flatten(1) + added).clamp(0, 255).to(torch.uint8).view_as(squares)
 
 
 def hole(squares: Tensor, values: Tensor) -> Tensor:
