@@ -10,9 +10,12 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
-class DiskError(UserError):
-    """The disk is full, cannot be written, or has lost what was written: no fault of what was asked, which goes on once
-    the disk is mended."""
+class MachineError(UserError):
+    """No fault of what was asked, which goes on once the machine is mended: a process of it was killed, say."""
+
+
+class DiskError(MachineError):
+    """The disk is full, cannot be written, or has lost what was written."""
 
 
 LONGEST = 500

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from common.errors import UserError
+from common.errors import MachineError, UserError
 
 Transform = Callable[[np.ndarray, int], np.ndarray]
 Plan = list[tuple[np.ndarray, np.ndarray]]
@@ -177,12 +177,14 @@ class Feed:
             if not str(error).startswith("DataLoader worker (pid"):  # what torch says of a process, not of an exception
                 raise
             self.close()
-            raise UserError(f"a worker of the feed died: {error} (out of memory?); --workers N takes fewer") from error
+            raise MachineError(
+                f"a worker of the feed died: {error} (out of memory?); --workers N takes fewer"
+            ) from error
 
     def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
         """A copy on the device. The pinned memory between is kept by torch until the device has read it."""
         if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
+            return tensor.contiguous().pin_memory().to(self.device, non_blocking=True)
         return tensor.clone().to(self.device)
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from common.cache import Cache, Concatenation, concatenate
 from common.decode import Decoders, Task
-from common.errors import DiskError, UserError, listing
+from common.errors import DiskError, MachineError, UserError, listing
 from common.files import sha256_of_file, write_atomically, write_record, write_text
 from common.journal import Journal
 from common.progress import Progress, clock
@@ -124,7 +124,7 @@ def prepare(
                 "space, or choose another folder with --cache DIR"
             ) from error
         except BrokenProcessPool as error:
-            raise UserError(
+            raise MachineError(
                 f"a process that decoded images for {root} was killed (out of memory?); the same command continues, "
                 "--workers N takes fewer"
             ) from error

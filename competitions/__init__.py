@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """The names of all competitions, sorted."""
-    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/__init__.py"))
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("[a-z]*/__init__.py"))
 
 
 def load(name: str) -> "Competition":

@@ -3,13 +3,15 @@
 import json
 import keyword
 import re
+import shutil
 import textwrap
 from dataclasses import fields
 from pathlib import Path
 
 from common.archive import folders_in, unpacked
 from common.errors import UserError
-from common.files import write_text
+from common.files import cannot_write, write_text
+from common.leftovers import in_the_making, sweep_up
 from common.plain import ClassFolders, LabelTable
 from competitions.__main__ import VERBS
 from competitions.arguments import take
@@ -106,10 +108,24 @@ def new_competition(words: list[str]) -> None:
     name = words[0]
     check_name(name)
     folder = HERE / name
-    for file, text in texts(name, Path(data) if data else None).items():
-        write_text(folder / file, text)
+    write_folder(folder, texts(name, Path(data) if data else None))
     path = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     print(f"read over {path}/__init__.py; then `make {name}-train{option_of(name, data)}` and every other verb")
+
+
+def write_folder(folder: Path, files: dict[str, str]) -> None:
+    """All of it or, to whoever looks there and also after a kill, nothing."""
+    made = in_the_making(folder)
+    try:
+        for file, text in files.items():
+            write_text(made / file, text)
+        sweep_up(folder.parent)
+        check_name(folder.name)  # another process may have been quicker
+        made.rename(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def check_name(name: str) -> None:

@@ -17,7 +17,7 @@ from common.augment import Policy, evaluation_transform
 from common.augment.device import look
 from common.cache import ENTRY, Cache, concatenate
 from common.compiled import Compiled
-from common.errors import UserError
+from common.errors import MachineError, UserError
 from common.feed import Feed, image_seeds
 from common.feed_device import DeviceFeed
 from common.images import read_rgb
@@ -179,7 +179,7 @@ def test_a_worker_that_dies_is_one_clear_error():
         epoch = feed.epoch(0)
         next(epoch)
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-        with pytest.raises(UserError, match="a worker of the feed died: DataLoader worker"):
+        with pytest.raises(MachineError, match="a worker of the feed died: DataLoader worker"):
             [batches_of(feed, 1) for _ in range(20)]
     assert not multiprocessing.active_children()
 

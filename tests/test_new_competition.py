@@ -1,8 +1,10 @@
 """A competition of one's own: its declaration is written from the data, and then it has every verb."""
 
+import multiprocessing
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -297,6 +299,30 @@ def test_nothing_is_overwritten(world):
     with pytest.raises(UserError, match="a folder competitions/flowers already"):
         new.new_competition(["flowers"])
     assert (new.HERE / "flowers" / "__init__.py").read_text() == before
+
+
+@pytest.mark.parametrize("file", ["README.md", "__init__.py", "flowers"])
+def test_a_kill_leaves_nothing_and_the_same_command_writes_it_all(file, monkeypatch):
+    data = draw_classes(Path("data/flowers"))
+    whole, write_text = new.texts("flowers", data), new.write_text
+
+    def killed_before(name: str) -> None:
+        def kill(path: Path) -> None:
+            if path.name == name:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        monkeypatch.setattr(new, "write_text", lambda path, text: (kill(path), write_text(path, text)))
+        monkeypatch.setattr(Path, "rename", lambda made, path: kill(path))
+        new.new_competition(["flowers", "--data", str(data)])
+
+    process = multiprocessing.get_context("fork").Process(target=killed_before, args=[file])
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not (new.HERE / "flowers").exists()
+    new.new_competition(["flowers", "--data", str(data)])
+    assert {path.name: path.read_text() for path in (new.HERE / "flowers").iterdir()} == whole
+    assert [path.name for path in new.HERE.iterdir()] == ["flowers"]
 
 
 def test_data_that_cannot_be_understood_write_nothing(world):

@@ -22,7 +22,7 @@ from common.sweep.drive import Driver, sweep
 from common.sweep.engine import gpu_share
 from common.sweep.grid import Job, only, optimizations, recipe_hash, step_epochs
 from common.sweep.halving import cost_of, ladder, rungs_for, survivors
-from common.sweep.local import InProcess
+from common.sweep.local import InProcess, Processes
 from common.sweep.plan import as_text, earlier_rungs, make_plan, read_plan, write_plan
 from common.sweep.rates import Speed, rates
 from common.sweep.ray_engine import RayEngine
@@ -302,6 +302,34 @@ def test_what_crashed_is_tried_again_at_the_next_start(raw, options):
     sweep(plan, InProcess(), options, train_task)
     assert state_of(folder).kind == "done"
     assert not (folder / "failed.json").exists()
+
+
+def train_until_the_feed_is_killed(task: Task, options: Options, watch) -> Run:
+    def kill(fold: int, epoch: int, score: float | None) -> bool:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        return False
+
+    return train_task(task, replace(options, workers=1), kill)
+
+
+def test_a_run_whose_feed_is_killed_is_gone_on_with_at_the_next_start(raw, options, capsys):
+    plan = plan_of(small_grid()[:1], raw, options)
+    sweep(plan, InProcess(), options, train_until_the_feed_is_killed)
+    assert "a worker of the feed died" in capsys.readouterr().err
+    folder = plan.tasks[0].folder(options.runs)
+    assert state_of(folder).kind == "failed"
+    sweep(plan, InProcess(), options, train_task)
+    assert state_of(folder).kind == "done"
+
+
+def test_a_worker_that_dies_while_it_waits_is_replaced():
+    engine = Processes(1, threads=1)
+    for _ in range(2):
+        assert list(engine.map(abs, [-1, -2])) == [(-1, 1), (-2, 2)]
+        engine.pool[0].process.kill()
+        engine.pool[0].process.join()
+    engine.close()
 
 
 def test_a_run_that_another_process_trains_is_waited_for(raw, options, monkeypatch):

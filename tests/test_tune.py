@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
-from common.errors import UserError
+from common.errors import MachineError, UserError
 from common.files import content_hash, write_json, write_text
 from common.predict import to_table
 from common.recipe import Recipe
@@ -235,6 +235,20 @@ def test_a_recipe_that_cannot_be_trained_fails_with_its_reason_and_the_others_go
     (failed,) = [trial for trial in trials if trial.state == TrialState.FAIL]
     assert failed.params == {"strength": 0.5}
     assert failed.user_attrs["reason"] == "outputs not finite: lower --learning-rate"
+
+
+def test_a_trial_whose_feed_is_killed_is_gone_on_with_by_the_same_command(tmp_path):
+    instant = Instant(tmp_path)
+
+    def train(recipe: Recipe, watch=None) -> Run:
+        if recipe.strength == 0.5:
+            raise MachineError("a worker of the feed died")
+        return instant(recipe, watch)
+
+    with pytest.raises(MachineError):
+        tune(question(sampler="grid"), tmp_path, 50, train)
+    trials = tune(question(sampler="grid"), tmp_path, 50, instant)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 9
 
 
 def test_without_the_default_there_is_no_study_and_once_it_can_be_trained_there_is(tmp_path):

@@ -80,8 +80,7 @@ class Processes:
         while True:
             while idle and (item := next(queue, self)) is not self:
                 number = idle.pop(0)
-                self.pool[number].item = item
-                self.pool[number].pipe.send((function, item))
+                self._give(number, function, item)
                 busy[self.pool[number].pipe] = number
             if not busy:
                 return
@@ -94,6 +93,14 @@ class Processes:
                     result = self._replace(number)
                 idle.append(number)
                 yield worker.item, result
+
+    def _give(self, number: int, function: Callable[[Any], Any], item: Any) -> None:
+        try:
+            self.pool[number].pipe.send((function, item))
+        except ConnectionError:  # it died when it had nothing to do
+            self._replace(number)
+            self.pool[number].pipe.send((function, item))
+        self.pool[number].item = item
 
     def _replace(self, number: int) -> Crash:
         process = self.pool[number].process

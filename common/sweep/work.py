@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from common.errors import DiskError, UserError
+from common.errors import MachineError, UserError
 from common.options import Options
 from common.recipe import Recipe
 from common.run import Busy, Run
@@ -84,8 +84,8 @@ def do(order: Order) -> Outcome:
 
 
 def attempt(order: Order, options: Options, folder: Path) -> None:
-    """Train with everything that is said going to the run's log. What a user can mend is a failure of the run; what a
-    disk does, and any other exception, is a crash, which the next start tries again."""
+    """Train with everything that is said going to the run's log. What a user can mend is a failure of the run; what
+    the machine does, and any other exception, is a crash, which the next start tries again."""
     where = f"{platform.node()}, process {os.getpid()}"
     start = time.monotonic()
     forget_failure(folder, every=True)
@@ -98,7 +98,7 @@ def attempt(order: Order, options: Options, folder: Path) -> None:
             raise
         except UserError as error:
             print(f"failed: {error}")
-            note_failure(folder, str(error), crash=isinstance(error, DiskError))
+            note_failure(folder, str(error), crash=isinstance(error, MachineError))
         except Exception as error:
             traceback.print_exc()
             note_failure(folder, f"{type(error).__name__}: {error} (on {where}; see {folder / LOG})", crash=True)

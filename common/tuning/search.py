@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from common.errors import DiskError, UserError
+from common.errors import MachineError, UserError
 from common.recipe import Recipe
 from common.run import Busy, Run
 from common.train.session import Watch, say
@@ -156,7 +156,7 @@ def run_trial(question: Question, study: "Study", trial: "FrozenTrial", train: T
                 return say(f"trial {trial.number} is pruned: {in_words(trial.params)}")
             if len(runs) == 1:
                 tell_curve(recipe, runs[0], watch)
-    except DiskError:
+    except MachineError:
         raise  # the trial stays this worker's, and is taken up by the next
     except (UserError, OutOfMemoryError) as error:
         fail(study, trial, str(error))
