@@ -46,8 +46,8 @@ class Arguments:
     """Turns of each contestant."""
     workers: int = -1
     """Processes of the feed; -1: what training takes by default."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
+    device: str = "cpu"
+    """cpu or cuda, of which `bench_device` has more to say."""
     csv: str = ""
     """File for the table."""
 

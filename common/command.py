@@ -39,6 +39,12 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         told = f"{error.strerror}{where}; {way_out(error)}: what was done is kept, and the same command continues"
         print(paint("error:", "red", sys.stderr), told, file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which nothing here imports
+            raise
+        told = "the GPU's memory ran out; a smaller --batch-size, --input-size or --backbone takes less"
+        print(paint("error:", "red", sys.stderr), told, file=sys.stderr)
+        return 2
     except UnicodeEncodeError as error:
         if error.reason != "surrogates not allowed":  # how Python holds bytes that it could not decode
             raise

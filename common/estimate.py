@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors.torch import save_file
 
 from common.competition import Competition
@@ -31,7 +30,7 @@ NOTEBOOK_HOURS = 9
 class Estimate:
     """Seconds that the prediction of a run, or of a recipe not trained yet, takes: `reading` an image (decoded and
     resized, once), each network's `looking` at it in all its `views`, and the `loading` of a network. `measured`: on
-    how many images."""
+    how many images; `device`: on a CPU or a GPU."""
 
     reading: float
     looking: float
@@ -39,6 +38,7 @@ class Estimate:
     networks: int
     views: int
     measured: int
+    device: str
 
     def seconds(self, images: int) -> float:
         return self.networks * self.loading + images * (self.reading + self.networks * self.looking)
@@ -77,7 +77,8 @@ def estimate(
             predictor(feed)
             looking = (time.monotonic() - start) / len(some)
     networks = len(run.weights()) if run else networks_of(recipe)
-    return Estimate(reading, looking, loading, networks, len(views(recipe.tta)), len(some))
+    device = "GPU" if devices[0].type == "cuda" else "CPU"
+    return Estimate(reading, looking, loading, networks, len(views(recipe.tta)), len(some), device)
 
 
 def untrained(competition: Competition, recipe: Recipe, predictor: Predictor, folder: Path) -> Path:
@@ -101,9 +102,8 @@ def in_words(estimates: Sequence[Estimate], images: int) -> list[str]:
     seconds = sum(one.seconds(images) for one in estimates)
     each = seconds / images
     room = NOTEBOOK_HOURS * 3600 / each
-    device = "GPU" if torch.cuda.is_available() else "CPU"
     return [
         *map(str, estimates),
-        f"{images:,} images: {clock(seconds)} on this {device}, {1000 * each:.1f} s per 1,000 images; "
+        f"{images:,} images: {clock(seconds)} on this {estimates[0].device}, {1000 * each:.1f} s per 1,000 images; "
         f"{NOTEBOOK_HOURS} hours have room for {room:,.0f}",
     ]

@@ -41,15 +41,19 @@ class Options:
             raise UserError(f"state_every: must be 0 seconds or more (got {self.state_every})")
 
     def torch_device(self):
-        """The torch.device; UserError where 'cuda' is asked for and absent."""
+        """The torch.device; UserError where 'cuda' is asked for and absent, or too few for torchrun's processes."""
         import torch
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("device: no CUDA device here; use --device cpu or auto")
         if self.device == "cpu" or not torch.cuda.is_available():
             return torch.device("cpu")
-        local = os.environ.get("LOCAL_RANK")  # of this process, where torchrun started several
-        return torch.device("cuda") if local is None else torch.device("cuda", int(local))
+        if "LOCAL_RANK" not in os.environ:
+            return torch.device("cuda")
+        here, gpus = processes_here(), torch.cuda.device_count()
+        if here > gpus:
+            raise UserError(f"{here} processes on a machine with GPUs for {gpus}; set GPUS={gpus}, or --device cpu")
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
 
     def compiled(self) -> bool:
         return self.compile == "on" or (self.compile == "auto" and self.torch_device().type == "cuda")
@@ -70,5 +74,9 @@ class Options:
     def feed_workers(self) -> int:
         if self.workers >= 0:
             return self.workers
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that torchrun started on this machine
-        return min((os.cpu_count() or 1) // here or 1, 16) if self.torch_device().type == "cuda" else 1
+        return min((os.cpu_count() or 1) // processes_here() or 1, 16) if self.torch_device().type == "cuda" else 1
+
+
+def processes_here() -> int:
+    """That torchrun started on this machine; without it, this one."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

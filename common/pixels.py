@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 def on(device: torch.device, array: np.ndarray | torch.Tensor) -> torch.Tensor:
     """On the device; nothing waits for the copy. Torch keeps the pinned memory between until the device has read it."""
-    tensor = torch.as_tensor(array)
+    tensor = torch.as_tensor(array).contiguous()  # else it would not be the pinned memory that is copied
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 

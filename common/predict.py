@@ -52,32 +52,60 @@ def predict_outputs(
     return outputs_of_replicas([Replica(network, device, activate, metadata)], feed, views("none"))
 
 
-@torch.inference_mode()
 def outputs_of_replicas(
+    replicas: Sequence[Replica], feed: Feed, seen_as: Sequence[View], progress: Progress | None = None
+) -> np.ndarray:
+    """Mean over the views of the activated outputs, float32 (n,) or (n, K), in the order of the feed's rows."""
+    outputs = computed(replicas, feed, seen_as, progress)
+    if not np.isfinite(outputs).all():  # float16 ends at 65,504; see `common.precision`
+        outputs = computed(replicas, feed, seen_as, full_precision=True)
+    return outputs
+
+
+@torch.inference_mode()
+def computed(
     replicas: Sequence[Replica],
     feed: Feed,
     seen_as: Sequence[View],
     progress: Progress | None = None,
     full_precision: bool = False,
 ) -> np.ndarray:
-    """Mean over the views of the activated outputs, float32 (n,) or (n, K), in the order of the feed's rows.
-
-    Replicas of one network on several devices take the batches in turn. Nothing waits for a device before the last
-    batch, so that all of them are busy, and a batch comes out the same wherever it is computed.
-    """
+    """Replicas of one network on several devices take the batches in turn. Nothing waits for a device before the last
+    batch, so that all of them are busy, and a batch comes out the same wherever it is computed."""
     for replica in replicas:
         replica.network.eval()
-    batches = []
+    batches, at_once = [], feed.batch_size
     for (images, rows), replica in zip(feed.epoch(0), cycle(replicas), strict=False):
-        network, device = replica.network, replica.device
-        beside = None if replica.metadata is None else replica.metadata[rows.to(device)]
-        with torch.autocast(device.type, enabled=False) if full_precision else autocast(device):
-            inputs = network.normalize(images.to(device, non_blocking=True))
-            seen = [replica.activate(network.answer(view(inputs), beside)) for view in seen_as]
-        batches.append(torch.stack(seen).mean(0))
+        see = partial(seen_by, replica, seen_as, full_precision)
+        while (batch := in_parts(see, images, rows, at_once)) is None:
+            at_once //= 2
+        batches.append(batch)
         if progress:
             progress.update(len(rows))
     return torch.cat([batch.cpu() for batch in batches]).numpy()
+
+
+def seen_by(
+    replica: Replica, seen_as: Sequence[View], full_precision: bool, images: torch.Tensor, rows: torch.Tensor
+) -> torch.Tensor:
+    network, device = replica.network, replica.device
+    beside = None if replica.metadata is None else replica.metadata[rows.to(device)]
+    with torch.autocast(device.type, enabled=False) if full_precision else autocast(device):
+        inputs = network.normalize(images.to(device, non_blocking=True))
+        return torch.stack([replica.activate(network.answer(view(inputs), beside)) for view in seen_as]).mean(0)
+
+
+def in_parts(
+    see: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], images: torch.Tensor, rows: torch.Tensor, at_once: int
+) -> torch.Tensor | None:
+    """What is seen of so many images at a time; None where memory runs out: a batch may have been chosen for a larger
+    device, or have been trained on in parts. (What was allocated is freed with this frame.)"""
+    try:
+        return torch.cat([see(*part) for part in zip(images.split(at_once), rows.split(at_once), strict=True)])
+    except torch.OutOfMemoryError:
+        if at_once == 1:
+            raise
+        return None
 
 
 def metadata_of(
@@ -142,10 +170,7 @@ class Predictor:
     def __call__(self, feed: Feed, most_views: int | None = None, progress: Progress | None = None) -> np.ndarray:
         """The predictions of the weights that were loaded last, (n,) or (n, K), averaged over the recipe's views, or
         the first `most_views` of them."""
-        outputs = outputs_of_replicas(self.replicas, feed, self.views[:most_views], progress)
-        if not np.isfinite(outputs).all():  # float16 ends at 65,504; see `common.precision`
-            outputs = outputs_of_replicas(self.replicas, feed, self.views[:most_views], full_precision=True)
-        return outputs
+        return outputs_of_replicas(self.replicas, feed, self.views[:most_views], progress)
 
 
 def predict_members(

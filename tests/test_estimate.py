@@ -27,10 +27,10 @@ def options(folder: Path) -> Options:
 
 
 def test_images_are_read_once_and_seen_by_every_network():
-    one = Estimate(reading=0.1, looking=0.02, loading=3.0, networks=5, views=8, measured=64)
+    one = Estimate(reading=0.1, looking=0.02, loading=3.0, networks=5, views=8, measured=64, device="GPU")
     assert one.seconds(1000) == pytest.approx(5 * 3.0 + 1000 * (0.1 + 5 * 0.02))
     last = in_words([one, one], 1000)[-1]
-    assert last.startswith("1,000 images: 7:10 on this ")
+    assert last.startswith("1,000 images: 7:10 on this GPU, ")
     assert "430.0 s per 1,000 images; 9 hours have room for 75,349" in last
 
 
@@ -68,6 +68,7 @@ def test_the_command_estimates_and_trains_nothing(raw, tmp_path, capsys):
     measured, told = capsys.readouterr().out.splitlines()
     assert "(networks: 2, views: 1); measured on 12 images" in measured
     assert told.startswith("10,000 images: ")
+    assert " on this CPU, " in told
     assert not (tmp_path / "runs").exists()
 
 

@@ -81,14 +81,14 @@ def test_two_devices_predict_what_one_does(world):
 def test_outputs_beyond_the_range_of_float16_are_computed_again_in_float32(world, monkeypatch):
     run, test = world.runs[0], APTOS.read_test(world.raw)
     cache, _ = prepared(APTOS, test.assign(source="test"), run.recipe, world.options)
-    compute, asked = predict_module.outputs_of_replicas, []
+    compute, asked = predict_module.computed, []
 
     def overflowing(*arguments, full_precision=False):
         asked.append(full_precision)
         outputs = compute(*arguments, full_precision=full_precision)
         return outputs if full_precision else np.full_like(outputs, np.nan)
 
-    monkeypatch.setattr(predict_module, "outputs_of_replicas", overflowing)
+    monkeypatch.setattr(predict_module, "computed", overflowing)
     with evaluation_feed(cache, np.arange(len(test)), run.recipe, world.options) as feed:
         outputs = predict_members(APTOS, run.recipe, [run.weights()[0][1]], feed, [CPU], "test", None)
     assert asked == [False, True]

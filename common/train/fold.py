@@ -245,7 +245,7 @@ class Fold:
         write_point(self.folder / "tensorboard", row["epoch"], known)
 
     def save_state_when_due(self) -> None:
-        if time.monotonic() - self.last_state >= self.state_every:
+        if ranks.leads() and time.monotonic() - self.last_state >= self.state_every:
             self.write_state()
 
     def write_state(self) -> None:

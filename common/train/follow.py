@@ -1,11 +1,14 @@
 """What the processes that torchrun starts do with one command: the first runs it, the others take part in its
 trainings. The first error ends all of them: it is told once, by the one that it happened to."""
 
+import gc
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr
+
+import torch
 
 from common import command
 from common.run import Run
@@ -64,3 +67,5 @@ def follow() -> None:
 
             competition, recipe, data, options, folder = invitation
             Session(competition, recipe, data, options, LeadersRun(folder)).train_folds()
+            gc.collect()
+            torch.cuda.empty_cache()  # for the leader, who predicts on every GPU

@@ -26,11 +26,8 @@ class TryAgain(UserError):
 
 
 def join() -> None:
-    """Meet the other processes that torchrun started, each with a GPU of its own where there are any."""
-    if torch.cuda.is_available():
-        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
-        if here > gpus:
-            raise UserError(f"{here} processes on a machine with GPUs for {gpus}; set GPUS={gpus}")
+    """Meet the other processes that torchrun started, each with a GPU of its own where there are as many."""
+    if torch.cuda.device_count() > int(os.environ["LOCAL_RANK"]):
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend, timeout=PATIENCE)
