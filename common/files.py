@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,15 @@ from common.leftovers import in_the_making, sweep_up
 from common.locks import held
 
 CHECKSUM = "checksum"
+
+
+def regular(path: str | Path) -> Path:
+    """The path. Raises OSError where it leads to a pipe or a device, whose bytes may never come or never end."""
+    path = Path(path)
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return path
+    raise OSError("it is a pipe, a socket or a device and no file")
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

@@ -99,7 +99,7 @@ def cut_out(image: np.ndarray) -> tuple[np.ndarray, Disc | None]:
     """What `circle` returns, and where the disc lies in it; None where the image shows none."""
     height, width = image.shape[:2]
     scale = min(1.0, LOOK / max(height, width))
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = smaller(image, scale) if scale < 1 else image
     region = bright_region(small)
     if region is None:
         return image, None
@@ -164,6 +164,12 @@ def local_average(image: np.ndarray, deviation: float) -> np.ndarray:
     scale = min(1.0, BLUR / deviation)
     if scale == 1:
         return cv2.GaussianBlur(image, (0, 0), deviation)
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = smaller(image, scale)
     blurred = cv2.GaussianBlur(small, (0, 0), BLUR)
     return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def smaller(image: np.ndarray, scale: float) -> np.ndarray:
+    """Averaged over what falls into each pixel; a strip, however thin, stays one pixel wide."""
+    height, width = (max(1, round(scale * side)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

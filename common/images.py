@@ -10,6 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from common.errors import UserError
+from common.files import regular
 
 END_OF_JPEG = b"\xff\xd9"
 ZERO_TAIL = bytes(512)
@@ -59,7 +60,7 @@ def read_rgb(path: str | Path, at_least: int | None = None) -> np.ndarray:
         BadImage: missing, truncated, not an image, or of more pixels than Pillow holds for safe.
     """
     try:
-        data = Path(path).read_bytes()
+        data = regular(path).read_bytes()
         if data.startswith(b"\xff\xd8"):
             check_jpeg_tail(data)
         with open_header(io.BytesIO(data)) as image:
@@ -80,7 +81,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
         BadImage: as `read_rgb`, as far as the header shows it.
     """
     try:
-        with open_header(path) as image:
+        with open_header(regular(path)) as image:
             width, height = image.size
             return (width, height) if orientation_of(image) >= 5 else (height, width)
     except Exception as error:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError, listing
+from common.files import regular
 
 
 def names_a_file(name: str) -> bool:
@@ -44,10 +45,11 @@ def read_csv(
     path = Path(path)
     columns = read_header(path, layout)
     if repeated := sorted({column for column in columns if columns.count(column) > 1}):
-        raise UserError(f"{path}: column {listing(repeated)} stands there more than once; keep one")
+        raise UserError(f"{path}: column {listing(map(shown, repeated))} stands there more than once; keep one")
     if missing := [column for column in required if column not in columns]:
         raise UserError(
-            f"{path}: column {listing(missing)} is missing; {delimiter_of(columns) or f'it has {listing(columns)}'}"
+            f"{path}: column {listing(missing)} is missing; "
+            f"{delimiter_of(columns) or f'it has {listing(map(shown, columns))}'}"
         )
     table = read_rows(path, columns, (ids, *text))
     if table.empty:
@@ -59,8 +61,8 @@ def read_csv(
 def read_header(path: Path, layout: str) -> list[str]:
     """The column names of a CSV file. Raises UserError as `read_csv`, but for what concerns rows and columns."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            columns = next(csv.reader(file), [])
+        with open(regular(path), encoding="utf-8-sig", newline="") as file:
+            columns = next(filter(None, csv.reader(file)), [])  # pandas passes over blank lines as well
     except FileNotFoundError:
         raise UserError(f"there is no {path}; the folder should hold {layout}") from None
     except UnicodeDecodeError as error:
@@ -160,6 +162,11 @@ def in_sample_order(table: pd.DataFrame, sample: Path, ids: str, layout: str) ->
     if differing := sorted(set(wanted) ^ set(table["id"])):
         raise UserError(f"{sample} and the test table name different images: {listing(differing)}; download both again")
     return table.set_index("id").loc[wanted].rename_axis("id").reset_index()
+
+
+def shown(column: str) -> str:
+    """A column's name; in quotes where blanks or what nobody sees would make it look like another."""
+    return column if column.isprintable() and column == column.strip() != "" else ascii(column)
 
 
 def delimiter_of(columns: list[str]) -> str:

@@ -293,3 +293,8 @@ def test_the_paper_recipe_is_the_published_protocol():
     assert (paper.input_size, paper.batch_size, paper.epochs, paper.split) == (256, 128, 10, "paper")
     assert (paper.color_order, paper.decay_over_learning_rate, paper.flips) == ("bgr", True, "both")
     assert all(recipe.decision == "probability" for recipe in MELANOMA.recipes.values())
+
+
+def test_an_age_that_nobody_has_is_unknown():
+    ages = pd.concat([row(age_approx=age) for age in ("inf", "1e308", "-4", "900", "old")])
+    assert (MELANOMA.read_metadata(ages)[:, :2] == (0, 1)).all()

@@ -22,6 +22,7 @@ from PIL.TiffImagePlugin import (
 )
 
 from common.errors import UserError
+from common.files import regular
 from common.images import BadImage, read_rgb, reason_of
 
 WHITE = {
@@ -82,7 +83,7 @@ def to_bytes(bands: np.ndarray) -> np.ndarray:
 def read_bands(path: str) -> np.ndarray:
     """The pixels of an uncompressed TIFF, uint16 (H, W, 13). Raises BadImage."""
     try:
-        data = Path(path).read_bytes()
+        data = regular(path).read_bytes()
         return pixels_of(data, tags_of(data))
     except Exception as error:  # Pillow's parser raises whatever it stumbles over
         raise BadImage(path, reason_of(error)) from error

@@ -29,7 +29,8 @@ def read_metadata(table: pd.DataFrame) -> np.ndarray:
     Works for training, test and external tables alike; a column that a table lacks is unknown in every row, and so is
     a value that neither 2020 nor the earlier years have.
     """
-    age = pd.to_numeric(column(table, "age_approx"), errors="coerce").to_numpy(dtype=np.float32)[:, None] / OLDEST
+    years = pd.to_numeric(column(table, "age_approx"), errors="coerce")
+    age = years.where(years.between(0, OLDEST)).to_numpy(dtype=np.float32)[:, None] / OLDEST
     sex, site = column(table, "sex"), column(table, "anatom_site_general_challenge")
     return np.hstack((np.nan_to_num(age), np.isnan(age), one_hot(sex, SEXES), one_hot(site, SITES)), dtype=np.float32)
 

@@ -1,6 +1,7 @@
 """What can be wrong with an image file, and what only looks wrong."""
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -61,6 +62,18 @@ def link_to_nowhere(raw: Path) -> None:
 def link_to_itself(raw: Path) -> None:
     first(raw).unlink()
     first(raw).symlink_to(first(raw).name)
+
+
+def pipe_in_its_place(raw: Path) -> None:
+    """Whoever reads it waits until somebody writes."""
+    first(raw).unlink()
+    os.mkfifo(first(raw))
+
+
+def link_to_a_device(raw: Path) -> None:
+    """Zeros without end."""
+    first(raw).unlink()
+    first(raw).symlink_to("/dev/zero")
 
 
 def png_claiming(width: int, height: int) -> bytes:
@@ -142,6 +155,10 @@ CASES = [
     Case("a folder in an image's place", folder_in_its_place, "Is a directory", ("aptos", "cassava", "hpa")),
     Case("a link to nowhere in an image's place", link_to_nowhere, "no such file"),
     Case("a link to itself in an image's place", link_to_itself, "symbolic links"),
+    Case(
+        "a pipe in an image's place", pipe_in_its_place, "is a pipe, a socket or a device", ("aptos", "hpa", "eurosat")
+    ),
+    Case("a device in an image's place", link_to_a_device, "is a pipe, a socket or a device"),
     Case("a decompression bomb", replaced(png_claiming(60_000, 60_000)), "more pixels than are safe", NAMES),
     Case("a header of more pixels than the file has", replaced(png_claiming(800, 600)), "truncated"),
     Case("an image of no width", replaced(png_claiming(0, 40)), FIRST["aptos"]),
@@ -165,6 +182,13 @@ CASES = [
     reads("an animated WebP: its first picture", animated("webp"), picture(), 2),
     reads("a TIFF of several pages: the first", animated("tiff"), picture()),
     reads("a progressive JPEG", encoded(PICTURE, "jpeg", quality=100, subsampling=0, progressive=True), picture(), 2),
+    Case(
+        "a strip of one pixel's width",
+        replaced(encoded(PICTURE.resize((1, 20_000)), "png")),
+        "12 images ready",
+        words=(*PREPARE, "--preparation", "ben-graham"),
+        handled=True,
+    ),
     reads("bytes behind the end of a JPEG", JPEG + b"\1" * 99, picture(), 2),
     reads("a broken EXIF block", encoded(PICTURE, "png", exif=b"Exif\0\0MM\0\x2a\xff\xff"), picture()),
     reads("a colour profile that is none", encoded(PICTURE, "png", icc_profile=b"no profile"), picture()),

@@ -1,5 +1,6 @@
 """What can be wrong with the tables and folders that say which image is what."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,11 @@ def without_images(raw: Path) -> None:
     (raw / "train_images").rmdir()
 
 
+def pipe_in_its_place(raw: Path) -> None:
+    (raw / "train.csv").unlink()
+    os.mkfifo(raw / "train.csv")
+
+
 CASES = [
     Case("no table", gone("train.csv"), "train.csv; the folder should hold", CSV),
     Case("no sample submission", gone("sample_submission.csv"), "no data/aptos/sample_submission.csv", words=PREDICT),
@@ -100,6 +106,11 @@ CASES = [
     Case("an image called a table", rewritten(lambda _: b"\x89PNG\r\n\x1a\n\0\xff"), "train.csv"),
     Case("zeros in a table", added("\0\0\0\0,0\n"), "train.csv"),
     Case("a folder in a table's place", folder_in_its_place, "cannot read"),
+    Case("a pipe in a table's place", pipe_in_its_place, "is a pipe, a socket or a device"),
+    Case("a column that begins with a blank", line(1, "id_code, diagnosis"), "it has id_code, ' diagnosis'"),
+    Case("a byte order mark twice", rewritten(lambda text: f"{2 * chr(0xFEFF)}{text}"), r"it has '\ufeffid_code'"),
+    Case("a terminal's commands in a column", line(1, "id_code,\x1b[2Jx"), r"it has id_code, '\x1b[2Jx'"),
+    Case("columns without a name", line(1, "id_code,diagnosis,,"), "column '' stands there more than once"),
     Case("a quote that is never closed", line(3, 'a01,"1'), "cannot read"),
     Case("more cells than columns", line(3, "a01,1,9"), "cannot read"),
     Case("a decimal comma", line(3, "a01,1,0"), "cannot read"),
@@ -139,6 +150,7 @@ CASES = [
     ),
     Case("no line end at the end", rewritten(str.strip), READY, handled=True),
     Case("blank lines at the end", added("\n\n"), READY, handled=True),
+    Case("a blank first line", rewritten(lambda text: "\n" + text), READY, handled=True),
     Case("cells in quotes", line(3, '"a01","1"'), READY, handled=True),
     Case(
         "a line end in a quoted cell",
