@@ -19,10 +19,12 @@ from common.study.__main__ import VERBS, main
 from common.study.aptos import gain_of_augmentation
 from common.study.augmentation import fine_tuning_gains, pretraining_gains
 from common.study.averages import average, average_of_others, standardised_logits
+from common.study.bootstrap import interval, resamples
 from common.study.clip import above_best, gains
 from common.study.comparison import AS_PRINTED, ROUNDING, UNKNOWN, compare
 from common.study.distance import real_world_is_further
 from common.study.f_test import f_test
+from common.study.figures import figures
 from common.study.leaderboard import leaderboard
 from common.study.parameters import by_parameters, counted, printed
 from common.study.report import WIDTH
@@ -133,6 +135,25 @@ def test_a_line_through_points_that_are_all_the_same_is_not_a_number():
     assert np.isnan(line.correlation)
 
 
+@pytest.mark.parametrize("value", [0.1, 0.7, 0.71, 0.123])
+@pytest.mark.parametrize("models", [3, 6, 14, 19])
+def test_a_mean_that_is_rounded_makes_no_line(models, value):
+    same, others = np.full(models, value), np.linspace(0.5, 0.9, models)
+    assert np.isnan(fit(same, others).slope)
+    assert np.isnan(fit(others, same).correlation)
+
+
+def test_the_interval_of_14_models_holds_the_truth_nearly_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    held = []
+    for _ in range(300):
+        x, noise = generator.normal(size=(2, 14))
+        drawn = resamples(14, draws=1000)
+        low, high = interval(fit(x[drawn], (0.5 * x + 0.75**0.5 * noise)[drawn]).correlation)
+        held.append(low <= 0.5 <= high)
+    assert 0.87 < np.mean(held) < 0.97
+
+
 def test_averages_leave_the_data_set_out_and_weigh_the_others_alike():
     table = tables.scores()
     standardised = standardised_logits(table)
@@ -236,6 +257,101 @@ def test_a_backbone_that_lacks_a_data_set_has_no_rank(tmp_path):
 def test_wrong_results_are_refused_by_line(tmp_path, rows, message):
     with pytest.raises(UserError, match=message):
         read_scores(results_csv(tmp_path, *rows))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"dataset": ""}, "'dataset' is blank in line 2"),
+        ({"backbone": " "}, "'backbone' is blank in line 2"),
+        ({"seed": ""}, "'seed' is blank in line 2"),
+        ({"low": "0.8", "high": "0.6"}, "'low' is above 'high' in line 2"),
+        ({"metric": "Accuracy"}, "cct20 wants the metric accuracy, found Accuracy"),
+        ({"parameters": "0"}, "'parameters' must be a number from 1"),
+        ({"parameters": "inf"}, "'parameters' must be a number from 1"),
+        ({"imagenet_top1": "0.9"}, "'imagenet_top1' of a must be one number, but it has 0.9, 0.7; keep one"),
+    ],
+)
+def test_rows_that_tell_nothing_or_contradict_each_other_are_refused(tmp_path, fields, message):
+    row = {"dataset": "cct20", "backbone": "a", "metric": "accuracy", "recipe": "r", "seed": "0", "score": "0.7"}
+    row |= {"low": "", "high": "", "imagenet_top1": "0.7", "parameters": ""}
+    other = row | {"dataset": "plants"}
+    pd.DataFrame([row | fields, other]).to_csv(tmp_path / "results.csv", index=False)
+    with pytest.raises(UserError, match=message):
+        read_scores(tmp_path / "results.csv")
+
+
+def test_percent_among_fractions_is_refused(tmp_path):
+    (tmp_path / "wide.csv").write_text("model,imagenet_top1,cct20\na,0.7,0.6\nb,0.8,75.1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"'cct20' has 0.6 and 75.1; give all in percent or all as fractions"):
+        read_scores(tmp_path / "wide.csv")
+
+
+def test_a_table_without_a_data_set_is_refused(tmp_path):
+    (tmp_path / "wide.csv").write_text("model,imagenet_top1\na,0.7\n", encoding="utf-8")
+    with pytest.raises(UserError, match="column of a data set is missing"):
+        read_scores(tmp_path / "wide.csv")
+
+
+def six_models(folder: Path, score, top1=(0.6, 0.7, 0.75, 0.8, 0.82, 0.83), sets=("cct20", "hpa")) -> str:
+    rows = [{"model": f"m{i}", "imagenet_top1": of} | {name: score(i) for name in sets} for i, of in enumerate(top1)]
+    pd.DataFrame(rows).to_csv(folder / "wide.csv", index=False)
+    return str(folder / "wide.csv")
+
+
+@pytest.mark.parametrize("verb", ["f-test", "spearman", "average"])
+def test_scores_that_are_all_the_same_are_named(tmp_path, verb, capsys):
+    assert run(main, [verb, "--results", six_models(tmp_path, lambda i: 0.7)]) == 2
+    assert "all models have the same cct20, hpa" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["f-test", "spearman"])
+def test_a_single_imagenet_accuracy_is_named(tmp_path, verb, capsys):
+    assert run(main, [verb, "--results", six_models(tmp_path, lambda i: 0.5 + i / 20 + i % 2 / 9, [0.8] * 6)]) == 2
+    assert "all models have the same imagenet_top1" in capsys.readouterr().err
+
+
+def test_a_trend_without_a_line_is_blank_and_silent(tmp_path, capsys):
+    assert run(main, ["trend", "--json", "--results", six_models(tmp_path, lambda i: 0.7)]) == 0
+    told = capsys.readouterr()
+    assert [row["ours"] for row in json.loads(told.out)["rows"] if row["quantity"] == "correlation"] == [None, None]
+    assert not told.err
+
+
+@pytest.mark.parametrize("verb", ["trend", "f-test", "spearman", "average", "parameters"])
+def test_models_without_an_imagenet_accuracy_are_told_so(tmp_path, verb, capsys):
+    rows = [f"{name},m{i},{metric},r,0,0.{i + 4},,," for i in range(5) for name, metric in SETS]
+    assert run(main, [verb, "--results", str(results_csv(tmp_path, *rows))]) == 2
+    assert "imagenet_top1" in capsys.readouterr().err
+
+
+SETS = (("cct20", "accuracy"), ("hpa", "macro_f1"))
+
+
+def test_models_of_one_imagenet_accuracy_share_the_best_of_their_ranks(tmp_path, capsys):
+    path = six_models(tmp_path, lambda i: 0.5 + i / 20, (0.6, 0.7, 0.75, 0.8, 0.8, 0.8))
+    assert run(main, ["average", "--json", "--results", path]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["imagenet_rank"] for row in rows] == [1, 1, 1, 4, 5, 6]
+
+
+def test_a_metric_with_too_few_models_is_named(tmp_path, capsys):
+    rows = [f"melanoma,m{i},{metric},r,0,0.{i + 4},,," for i in range(2) for metric in ("roc_auc", "accuracy")]
+    assert run(main, ["metrics", "--results", str(results_csv(tmp_path, *rows))]) == 2
+    assert "error: melanoma: a line needs 3 models" in capsys.readouterr().err
+
+
+def test_figures_name_the_data_set_that_lacks_models_and_draw_no_control_where_there_is_none(tmp_path):
+    table = read_scores(Path(six_models(tmp_path, lambda i: 0.5 + i / 20)))
+    drawn = figures(table, table["parameters"], 0.7, own=True)
+    with pytest.raises(UserError, match="no web-scraped data set"):
+        drawn["control"]()
+    with pytest.raises(UserError, match="cct20: a line needs 3 models with a score, imagenet_top1 and 'parameters'"):
+        drawn["parameters"]()
+    with pytest.raises(
+        UserError, match="cct20: a line needs 3 models with a score and imagenet_top1 above 82%, found 1"
+    ):
+        figures(table, table["parameters"], 0.82, own=True)["transfer"]()
 
 
 def test_the_command_line_refuses_in_one_line_with_exit_code_2(tmp_path, capsys):

@@ -153,8 +153,11 @@ def test_accuracies_may_be_told_in_timms_form_too(tmp_path):
     (tmp_path / "timm.csv").write_text("model,top1\na,71.5\nb,80\n")
     assert read_top1(tmp_path / "timm.csv") == {"a": 0.715, "b": 0.8}
     (tmp_path / "wrong.csv").write_text("model,imagenet_top1\na,high\n")
-    with pytest.raises(UserError, match="'imagenet_top1' of a is no accuracy"):
+    with pytest.raises(UserError, match="'imagenet_top1' must be a number from 0 to 100, but a has 'high'"):
         read_top1(tmp_path / "wrong.csv")
+    (tmp_path / "mixed.csv").write_text("model,top1\na,71.5\nb,0.8\n")
+    with pytest.raises(UserError, match=r"'top1' has 0.8 and 71.5; give all in percent or all as fractions"):
+        read_top1(tmp_path / "mixed.csv")
 
 
 # Where a model stands
@@ -228,6 +231,46 @@ def test_gains_on_imagenet_that_do_not_transfer_are_named(tmp_path):
     assert "not comparable" not in told
 
 
+def test_a_lead_that_is_no_lead_in_the_papers_digits_is_called_none(tmp_path):
+    paper = tables.scores().loc["ResNet-50"]
+    path = written(tmp_path, whole("cct20", "new", [0.8]), whole("cassava", "new", [paper["cassava"] - 0.03]))
+    told = " ".join(verdict("new", 0.7613, "resnet50", list(placed(path, top1=0.7613).values())))
+    assert "new has 76.1% on ImageNet, as has ResNet-50. Better on Caltech Camera Traps-20." in told
+    assert "Worse on Cassava Leaf Disease." in told
+
+
+def test_without_an_interval_of_the_score_nothing_is_said_of_it(tmp_path):
+    path = written(
+        tmp_path,
+        whole("cct20", "new", [0.2]),
+        whole("cct20", "weaker", [0.8], imagenet_top1=0.6),
+        whole("aptos", "new", [0.95]),
+    )
+    rows = pd.read_csv(path)
+    rows.loc[rows["dataset"] == "cct20", ["low", "high"]] = np.nan
+    rows.to_csv(path, index=False)
+    told = report(path, "new", "resnet50").notes
+    assert "Without low and high of a score nothing can be said of Caltech Camera Traps-20." in told
+    assert "Where the trend expects it on 1 of 1 data sets." not in told
+    assert any("(interval not known)" in note for note in told)
+    assert not any("does not show here" in note or "nan" in note for note in told)
+
+
+def test_a_score_without_a_logit_is_why_there_is_no_average(tmp_path):
+    rows = [whole(name, "new", [0.9]) for name in ("cct20", "melanoma")]
+    rows[1][0] |= {"score": 1, "low": 1, "high": 1}
+    told = report(written(tmp_path, *rows), "new", "resnet50").notes
+    assert any(note.startswith("No average: new, melanoma: a score of 1 has no logit") for note in told)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [("many", "'rows' must be a number"), (None, "'rows' is blank in line 2")]
+)
+def test_how_many_images_it_was_must_be_told(tmp_path, value, message):
+    with pytest.raises(UserError, match=message):
+        read_rows_of_runs(written(tmp_path, whole("cct20", "new", [0.9], rows=value)))
+
+
 def test_a_part_of_the_data_or_another_protocol_is_never_held_against_the_paper(tmp_path):
     path = written(
         tmp_path,
@@ -275,7 +318,7 @@ def test_the_command_says_it_in_a_hundred_columns_and_as_json(tmp_path, capsys):
     assert run(main, ["transfer", "--results", path, "--backbone", "new", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"][0]["dataset"] == "cct20"
     assert run(main, ["transfer", "--results", path, "--backbone", "nwe"]) == 2
-    assert "no results of 'nwe'; there are new" in capsys.readouterr().err
+    assert "no results of 'nwe' on the study's data sets; there are new" in capsys.readouterr().err
     assert run(main, ["transfer", "--results", path, "--backbone", "new", "--against", "vgg"]) == 2
     assert "'vgg' is none of the paper's models" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ tenths of a percent then count as much as CCT-20's points.
 
 import pandas as pd
 
-from common.errors import UserError
+from common.errors import UserError, listing
 from common.study.scales import logit, standardise
 from common.study.tables import IMAGENET, real_world
 
@@ -20,12 +20,14 @@ def complete(table: pd.DataFrame, models: int, data_sets: int) -> pd.DataFrame:
     names = real_world(table)
     whole = table[[IMAGENET, *names]].dropna()
     if len(names) < data_sets:
-        raise UserError(f"results: {len(names)} data sets that are no control, this statistic needs {data_sets}")
+        found = listing(names) or "none"
+        raise UserError(f"results: {data_sets} data sets that are no control are needed, found {found}; add some")
     if len(whole) < models:
-        missing = table[names].isna().sum().idxmax()
+        lacking = table[[IMAGENET, *names]].isna().sum()
+        most = f"{lacking.idxmax()} is missing for {lacking.max()} of {len(table)}" if lacking.any() else "add results"
         raise UserError(
-            f"results: {len(whole)} models have ImageNet top-1 and a score on every data set, this statistic needs "
-            f"{models}; {missing} lacks most"
+            f"results: {models} models with {IMAGENET} and a score on each of {listing(names)} are needed, found "
+            f"{len(whole)}; {most}"
         )
     return whole
 

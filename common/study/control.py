@@ -5,12 +5,11 @@ without a table, so that there is nothing to recompute: they need results of one
 """
 
 import pandas as pd
-from scipy.stats import spearmanr
 
 from common.errors import UserError
 from common.study.scales import Scale
-from common.study.tables import BESIDES, controls
-from common.study.trend import points, trend, trend_intervals
+from common.study.tables import BESIDES, controls, data_sets
+from common.study.trend import fit, points, trend, trend_intervals
 
 
 def beside_control(table: pd.DataFrame, above: float, scale: Scale = "raw") -> pd.DataFrame:
@@ -22,14 +21,25 @@ def beside_control(table: pd.DataFrame, above: float, scale: Scale = "raw") -> p
     Raises:
         UserError: no data set of the table is one of the paper's web-scraped ones.
     """
+    names = controls_first(table)
     lines, (low, high) = trend(table, above, scale), trend_intervals(table, above, scale)
-    if not lines.index.isin(controls()).any():
-        raise UserError("results: no web-scraped data set to compare with; add rows of cifar10")
     lines.insert(0, "origin", ["web" if name in controls() else "real world" for name in lines.index])
     lines.insert(1, "models", [len(points(table, name, above)) for name in lines.index])
     lines = lines.assign(low=low["correlation"], high=high["correlation"])
     order = ["origin", "models", "correlation", "low", "high", "slope"]
-    return lines[order].sort_values("origin", ascending=False, kind="stable")
+    return lines.loc[names, order]
+
+
+def controls_first(table: pd.DataFrame) -> list[str]:
+    """The data sets of a table of scores, web-scraped ones first.
+
+    Raises:
+        UserError: none is.
+    """
+    names = sorted(data_sets(table), key=lambda name: name not in controls())
+    if not names or names[0] not in controls():
+        raise UserError("results: no web-scraped data set to compare with; add rows of cifar10")
+    return names
 
 
 def pairs_of_metrics(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -54,9 +64,8 @@ def by_metric(table: pd.DataFrame, above: float) -> pd.DataFrame:
     rows = {}
     for pair in pairs_of_metrics(table):
         both = table[list(pair)].dropna()
-        rho = spearmanr(both[pair[0]], both[pair[1]]).statistic
+        rho = both[pair[0]].corr(both[pair[1]], method="spearman")
         for column in pair:
-            one = table.drop(columns=[other for other in table if other not in (*BESIDES, column)])
-            line = trend(one.rename(columns={column: "it"}), above).loc["it"]
-            rows[column] = {**line, "rho": rho}
+            line = fit(*points(table, column, above).to_numpy().T)
+            rows[column] = {"correlation": float(line.correlation), "slope": float(line.slope), "rho": rho}
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -10,7 +10,7 @@ import pandas as pd
 import statsmodels.api as sm
 
 from common.study.averages import average_of_others, complete, standardised_logits
-from common.study.scales import logit
+from common.study.scales import differing, logit
 from common.study.tables import IMAGENET
 
 COLUMNS = (
@@ -28,9 +28,9 @@ def f_test(table: pd.DataFrame) -> pd.DataFrame:
     """Both F-tests and the three adjusted R² of every real-world data set: index data set, columns `COLUMNS`.
 
     Raises:
-        UserError: fewer than 5 complete models, or fewer than 2 data sets.
+        UserError: fewer than 5 complete models, or fewer than 2 data sets, or a column whose values are all the same.
     """
-    whole = complete(table, models=5, data_sets=2)
+    whole = differing(complete(table, models=5, data_sets=2))
     logits, standardised = logit(whole), standardised_logits(whole)
     rows = {
         name: _tests(logits[name], logits[IMAGENET], average_of_others(standardised, name)) for name in standardised

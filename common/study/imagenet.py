@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 
-import pandas as pd
-
 from common.errors import UserError
 from common.models.zoo import find
+from common.study.results import fractions
 from common.study.tables import IMAGENET
 from common.tables import read_csv
 
@@ -66,8 +65,7 @@ def read_top1(path: Path) -> dict[str, float]:
     column = next((name for name in (IMAGENET, "top1") if name in table), None)
     if column is None:
         raise UserError(f"{path}: column {IMAGENET} (or top1) is missing")
-    values = pd.to_numeric(table[column], errors="coerce")
-    values = values / 100 if values.max() > 1 else values
-    if not values.between(0, 1).all():
-        raise UserError(f"{path}: '{column}' of {table['model'][(~values.between(0, 1)).idxmax()]} is no accuracy")
-    return dict(zip(table["model"], values, strict=True))
+    values = fractions(table.set_index("model")[column], path, least=0)
+    if not (values > 0).all():
+        raise UserError(f"{path}: '{column}' of {(~(values > 0)).idxmax()} is no accuracy; mend it or leave it out")
+    return values.to_dict()

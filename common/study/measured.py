@@ -96,13 +96,14 @@ def average_in_words(rows: pd.DataFrame, backbone: str, starred: bool) -> list[s
 
     try:
         board, _ = leaderboard(rows[rows["backbone"] == backbone])
-    except UserError:
-        return []  # on controls alone there is nothing to average
+    except UserError as error:
+        return [f"No average: {error}."]
     own = board[board["whose"] == "own"].iloc[0]
     names = ", ".join(name for name in tables.read("datasets").index if name in board)
     place = 1 + int((board["average"] > own["average"]).sum())
     star = "* (see below: not all are comparable)" if starred else ""
+    ends = "interval not known" if pd.isna(own["low"]) else f"95% interval {own['low']:+.2f} to {own['high']:+.2f}"
     return [
-        f"Average of standardised logits over {names}: {own['average']:+.2f} (95% interval {own['low']:+.2f} to "
-        f"{own['high']:+.2f}), {place} of {len(board)}{star}; 0 is the mean of the paper's models."
+        f"Average of standardised logits over {names}: {own['average']:+.2f} ({ends}), {place} of {len(board)}{star}; "
+        "0 is the mean of the paper's models."
     ]

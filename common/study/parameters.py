@@ -21,6 +21,21 @@ def printed() -> pd.Series:
     return tables.read("models")["parameters"].str.removesuffix("M").astype(float) * 1e6
 
 
+def points_by_size(table: pd.DataFrame, data_set: str, parameters: pd.Series) -> pd.DataFrame:
+    """`size` (log10 of the parameters), score and ImageNet top-1 of the models whose three are known.
+
+    Raises:
+        UserError: fewer than 3 are.
+    """
+    known = table[[IMAGENET, data_set]].assign(size=np.log10(parameters.reindex(table.index))).dropna()
+    if len(known) < FEWEST:
+        raise UserError(
+            f"{data_set}: a line needs {FEWEST} models with a score, {IMAGENET} and 'parameters', found {len(known)}; "
+            "fill them in or add results"
+        )
+    return known
+
+
 def by_parameters(table: pd.DataFrame, parameters: pd.Series) -> pd.DataFrame:
     """Correlation of each data set's score with log10 of the parameters, and with ImageNet top-1, over the same models.
 
@@ -32,12 +47,8 @@ def by_parameters(table: pd.DataFrame, parameters: pd.Series) -> pd.DataFrame:
     """
     rows = {}
     for name in data_sets(table):
-        known = table[[IMAGENET, name]].join(parameters.rename("parameters")).dropna()
-        if len(known) < FEWEST:
-            raise UserError(
-                f"{name}: {len(known)} models with a score and 'parameters', {FEWEST} are needed; fill it in"
-            )
-        size, score = np.log10(known["parameters"].to_numpy()), known[name].to_numpy()
+        known = points_by_size(table, name, parameters)
+        size, score = known["size"].to_numpy(), known[name].to_numpy()
         drawn = resamples(len(known))
         low, high = interval(fit(size[drawn], score[drawn]).correlation)
         by_imagenet = fit(known[IMAGENET].to_numpy(), score)

@@ -15,13 +15,22 @@ import pandas as pd
 
 from common.errors import UserError, listing
 from common.models.zoo import find
-from common.study.tables import IMAGENET, metric_of
+from common.study.parameters import counted
+from common.study.tables import IMAGENET, data_sets, metric_of
 from common.tables import delimiter_of, read_csv, read_header, read_rows
 
 REQUIRED = ("dataset", "backbone", "metric", "recipe", "seed", "score")
 TEXT = ("dataset", "backbone", "metric", "recipe", "environment")
 OF_COLLECT = ("run", "scored_on", "data", "deviations", "mark")
 """Further columns of text that `common.study.from_runs` writes."""
+NUMBERS = {
+    **dict.fromkeys(("score", "low", "high"), (-1, 1)),  # kappa begins at -1
+    IMAGENET: (0, 1),
+    "parameters": (1, 1e12),
+    **dict.fromkeys(("scored", "rows"), (0, 1e12)),
+}
+"""Column → the least and the greatest of it; `scored` and `rows` are `collect`'s."""
+NEVER_BLANK = (*REQUIRED, "scored", "rows")
 OPTIONAL_NUMBERS = ("low", "high", IMAGENET, "parameters")
 LAYOUT = f"rows with the columns {', '.join(REQUIRED)}, or a table with model, {IMAGENET} and a column a data set"
 
@@ -41,7 +50,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     seeds = rows.groupby(["column", "backbone", "recipe"], sort=False)["score"].mean()
     scores = seeds.groupby(["column", "backbone"], sort=False).max().unstack("column")
     of_backbone = rows.groupby("backbone")[[IMAGENET, "parameters"]].first()
-    return of_backbone.join(scores).rename_axis("model").dropna(axis=1, how="all")
+    return of_backbone.join(scores).rename_axis("model")
 
 
 def read_rows_of_runs(path: Path) -> pd.DataFrame:
@@ -58,49 +67,77 @@ def read_rows_of_runs(path: Path) -> pd.DataFrame:
     if rows.empty:
         raise UserError(f"{path} has a header and no rows; add results")
     rows = rows.assign(**{column: float("nan") for column in OPTIONAL_NUMBERS if column not in rows})
-    for column in ("score", "low", "high"):  # kappa begins at -1
-        rows[column] = _numbers(rows[column], path, -1, 1)
-    rows[IMAGENET] = _numbers(rows[IMAGENET], path, 0, 1)
-    rows["parameters"] = _numbers(rows["parameters"], path, 0, None)
-    if rows["score"].isna().any():
-        raise UserError(f"{path}: 'score' is blank in line {listing(rows.index[rows['score'].isna()] + 2)}")
+    for column in rows.columns.intersection(list(NUMBERS)):
+        rows[column] = _numbers(rows[column], path, *NUMBERS[column])
+    for column in rows.columns.intersection(list(NEVER_BLANK)):
+        if (blank := rows.index[rows[column].isna() | (rows[column] == "")]).size:
+            raise UserError(f"{path}: '{column}' is blank in line {listing(blank + 2)}; fill it in")
+    if (crossed := rows.index[rows["low"] > rows["high"]]).size:
+        raise UserError(f"{path}: 'low' is above 'high' in line {listing(crossed + 2)}; swap them")
     repeated = rows.duplicated(["dataset", "backbone", "metric", "recipe", "seed"])
     if repeated.any():
         where = listing(rows.index[repeated] + 2)
         raise UserError(f"{path}: line {where} repeats a data set, backbone, metric, recipe and seed; keep one")
-    rows[IMAGENET] = rows[IMAGENET].fillna(rows["backbone"].map(_imagenet_of_zoo))
-    rows["parameters"] = rows["parameters"].fillna(rows["backbone"].map(_parameters_of_zoo))
-    return rows.assign(column=_columns(rows))
+    for column, of_zoo in ((IMAGENET, _imagenet_of_zoo), ("parameters", _parameters_of_zoo)):
+        rows[column] = _one_a_backbone(rows, column, path).fillna(rows["backbone"].map(of_zoo))
+    return rows.assign(column=_columns(rows, path))
+
+
+def _one_a_backbone(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
+    """The column, blanks filled in from other rows of the backbone; these must agree."""
+    of_backbone = rows.groupby("backbone")[column]
+    several = of_backbone.nunique() > 1
+    if several.any():
+        told = listing(rows.loc[rows["backbone"] == several.idxmax(), column].dropna().unique())
+        raise UserError(f"{path}: '{column}' of {several.idxmax()} must be one number, but it has {told}; keep one")
+    return of_backbone.transform("first")
 
 
 def _read_wide(path: Path) -> pd.DataFrame:
     table = read_csv(path, ["model", IMAGENET], "model", LAYOUT, names=str.isprintable).set_index("model")
-    for column in table:
-        numbers = _numbers(table[column], path, 0, None)
-        if column != "parameters" and numbers.max() > 1:
-            numbers = numbers / 100  # printed in percent
-            _numbers(numbers, path, 0, 1)
-        table[column] = numbers
-    return table
+    if not data_sets(table):
+        raise UserError(f"{path}: column of a data set is missing; it wants model, {IMAGENET} and a column a data set")
+    for column in table.columns.drop("parameters", errors="ignore"):
+        table[column] = fractions(table[column], path, least=0 if column == IMAGENET else -1)
+    if "parameters" not in table:
+        return table.assign(parameters=counted().reindex(table.index))
+    return table.assign(parameters=_numbers(table["parameters"], path, *NUMBERS["parameters"]))
 
 
-def _numbers(column: pd.Series, path: Path, least: float, greatest: float | None) -> pd.Series:
+def fractions(column: pd.Series, path: Path, least: float) -> pd.Series:
+    """A column in fractions or, where a value exceeds 1, in percent, as fractions; blanks stay.
+
+    Raises:
+        UserError: a value is neither, or both kinds are among them.
+    """
+    numbers = _numbers(column, path, least, 100)
+    percent = numbers > 1
+    if not percent.any():
+        return numbers
+    if (mixed := ~percent & (numbers.abs() > 0)).any():
+        odd, usual = column[mixed.idxmax()], column[percent.idxmax()]
+        raise UserError(f"{path}: '{column.name}' has {odd} and {usual}; give all in percent or all as fractions")
+    return numbers / 100
+
+
+def _numbers(column: pd.Series, path: Path, least: float, greatest: float) -> pd.Series:
     """A column as float64; NaN where it is blank. Raises UserError for words and for what is out of range."""
     numbers = pd.to_numeric(column, errors="coerce")
-    wrong = numbers.isna() & column.notna() | (numbers < least)
-    if greatest is not None:
-        wrong |= numbers > greatest
+    wrong = numbers.isna() & column.notna() | (numbers < least) | (numbers > greatest)
     if wrong.any():
         at = wrong.idxmax()
         where = f"line {at + 2}" if isinstance(at, int) else at
-        between = f"from {least} to {greatest}" if greatest is not None else f"of at least {least}"
-        raise UserError(f"{path}: '{column.name}' must be a number {between}, but {where} has {str(column[at])!r}")
+        told = f"a number from {least:g} to {greatest:g}, but {where} has {str(column[at])!r}"
+        raise UserError(f"{path}: '{column.name}' must be {told}")
     return numbers.astype(float)
 
 
-def _columns(rows: pd.DataFrame) -> pd.Series:
-    first = rows.groupby("dataset")["metric"].first().to_dict()
-    own = rows["dataset"].map(first | {name: metric for name, metric in metric_of().items() if name in first})
+def _columns(rows: pd.DataFrame, path: Path) -> pd.Series:
+    metrics = rows.groupby("dataset")["metric"].unique()
+    for name, found in metrics.items():
+        if (metric := metric_of().get(name, found[0])) not in found:
+            raise UserError(f"{path}: {name} wants the metric {metric}, found {listing(found)}; add rows of it")
+    own = rows["dataset"].map({name: metric_of().get(name, found[0]) for name, found in metrics.items()})
     return rows["dataset"].where(rows["metric"] == own, rows["dataset"] + ":" + rows["metric"])
 
 

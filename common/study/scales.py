@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from common.errors import UserError
+from common.errors import UserError, listing
 
 Scale = Literal["raw", "logit"]
 
@@ -32,8 +32,19 @@ def logit(table: pd.DataFrame) -> pd.DataFrame:
 
 def standardise(table: pd.DataFrame, reference: pd.DataFrame | None = None) -> pd.DataFrame:
     """Every column to mean 0 and deviation 1, over its own models or those of `reference`."""
-    reference = table if reference is None else reference
+    reference = differing(table if reference is None else reference)
     return (table - reference.mean()) / reference.std(ddof=0)
+
+
+def differing(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, in which not all models have the same value of a column: there would be no order and no deviation.
+
+    Raises:
+        UserError: in one they have.
+    """
+    if same := [column for column in table if table[column].nunique() == 1]:
+        raise UserError(f"results: all models have the same {listing(same)}; leave it out, or add models that differ")
+    return table
 
 
 def on(scale: Scale, table: pd.DataFrame) -> pd.DataFrame:

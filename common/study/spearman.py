@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from common.study.averages import average_of_others, complete, standardised_logits
+from common.study.scales import differing
 from common.study.tables import IMAGENET, real_world
 
 
@@ -15,9 +16,9 @@ def spearman(table: pd.DataFrame) -> pd.DataFrame:
     """Rank correlation and p-value per data set and predictor: index data set, columns as in the paper's table.
 
     Raises:
-        UserError: fewer than 3 complete models, or fewer than 2 data sets.
+        UserError: fewer than 3 complete models, or fewer than 2 data sets, or a column whose values are all the same.
     """
-    whole = complete(table, models=3, data_sets=2)
+    whole = differing(complete(table, models=3, data_sets=2))
     raw, standardised = whole[real_world(whole)], standardised_logits(whole)
     rows = {}
     for name in raw:

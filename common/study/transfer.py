@@ -76,7 +76,8 @@ def standings(rows: pd.DataFrame, backbone: str, top1: float, against: str) -> l
     best = best_recipes(rows)
     mine = best[best["backbone"] == backbone]
     if mine.empty:
-        raise UserError(f"backbone: no results of '{backbone}'; there are {listing(best['backbone'].unique())}")
+        others = listing(best["backbone"].unique()) or "none"
+        raise UserError(f"backbone: no results of '{backbone}' on the study's data sets; there are {others}")
     reference = find(against)
     paper = tables.scores()
     if reference is None or reference.paper_name not in paper.index:
@@ -131,7 +132,8 @@ def unlike_the_paper(row: pd.Series) -> str:
     wanted = size["train_size"] + (0 if row["dataset"] in VALIDATED_APART else size["eval_size"])
     reasons = []
     if row["rows"] < NEARLY_ALL * wanted or row["scored"] < NEARLY_ALL * size["eval_size"]:
-        reasons.append(f"{row['rows']:,} of its {wanted:,} images, {row['scored']:,} of {size['eval_size']:,} scored")
+        scored = f"{row['scored']:,.0f} of {size['eval_size']:,} scored"
+        reasons.append(f"{row['rows']:,.0f} of its {wanted:,} images, {scored}")
     if row["dataset"] in VALIDATED_APART and row["scored_on"] != "test":
         reasons.append("scored on cis_val and not on cis_test")
     if other := [word for word in row["deviations"].split() if not word.startswith("epochs=")]:

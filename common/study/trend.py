@@ -34,9 +34,11 @@ def fit(x: np.ndarray, y: np.ndarray) -> Line:
     x_mean, y_mean = x.mean(axis=-1, keepdims=True), y.mean(axis=-1, keepdims=True)
     dx, dy = x - x_mean, y - y_mean
     xx, yy, xy = (dx * dx).sum(axis=-1), (dy * dy).sum(axis=-1), (dx * dy).sum(axis=-1)
+    # A mean may be a rounding beside what all values are, so that the sums of squares do not tell.
+    x_varies, y_varies = np.ptp(x, axis=-1) > 0, np.ptp(y, axis=-1) > 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where(xx > 0, xy / xx, np.nan)
-        correlation = np.where(xx * yy > 0, xy / np.sqrt(xx * yy), np.nan)
+        slope = np.where(x_varies, xy / xx, np.nan)
+        correlation = np.where(x_varies & y_varies, xy / np.sqrt(xx * yy), np.nan)
     return Line(correlation, slope, y_mean[..., 0] - slope * x_mean[..., 0])
 
 
@@ -49,8 +51,8 @@ def points(table: pd.DataFrame, data_set: str, above: float = ABOVE, scale: Scal
     known = table.loc[table[IMAGENET] > above, [IMAGENET, data_set]].dropna()
     if len(known) < FEWEST:
         raise UserError(
-            f"{data_set}: {len(known)} models with a score above {above:.0%} ImageNet top-1, a line needs {FEWEST}; "
-            "lower --above or add results"
+            f"{data_set}: a line needs {FEWEST} models with a score and {IMAGENET} above {above:.0%}, found "
+            f"{len(known)}; lower --above, fill in {IMAGENET}, add results, or leave {data_set} out"
         )
     return on(scale, known)
 

@@ -74,7 +74,7 @@ def average(results: Path | None) -> Report:
 
     whole = complete(scores_of(results), models=2, data_sets=1)
     rows = standardised_logits(whole).assign(average=average(whole)).sort_values("average", ascending=False)
-    rows.insert(0, "imagenet_rank", whole[IMAGENET].rank(ascending=False).astype(int))
+    rows.insert(0, "imagenet_rank", whole[IMAGENET].rank(ascending=False, method="min").astype(int))
     rows = rows.rename_axis("model").reset_index()
     rows.insert(0, "rank", range(1, len(rows) + 1))
     title = f"Average of standardised logits over {len(real_world(whole))} data sets"
@@ -87,8 +87,6 @@ def parameters(results: Path | None) -> Report:
 
     table = scores_of(results)
     if results:
-        if "parameters" not in table:
-            table["parameters"] = float("nan")
         rows, notes = by_parameters(table.drop(columns="parameters"), table["parameters"]), []
     else:
         rows = by_parameters(table, counted())

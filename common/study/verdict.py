@@ -13,7 +13,8 @@ from common.study.transfer import Standing
 
 def verdict(backbone: str, top1: float, against: str, found: Sequence[Standing]) -> list[str]:
     """Plain sentences about a model; those on the paper's models are of comparable scores alone."""
-    alike = [standing for standing in found if not standing.unlike]
+    comparable = [standing for standing in found if not standing.unlike]
+    alike = [standing for standing in comparable if not np.isnan(standing.half)]
     told = []
     if alike:
         told += against_reference(backbone, top1, find(against).paper_name, alike)
@@ -22,6 +23,8 @@ def verdict(backbone: str, top1: float, against: str, found: Sequence[Standing])
             "The paper's scores are the best of 60 runs of 30 epochs each: where fewer were tried, or shorter ones, a "
             "score that is lower may be so for that."
         )
+    if blank := [title(one) for one in comparable if np.isnan(one.half)]:
+        told.append(f"Without low and high of a score nothing can be said of {listing(blank)}.")
     told += [
         f"{title(one)}: not comparable with the paper ({one.unlike}). Its numbers stand beside the paper's only to be "
         "looked at, and say nothing of where the model is among them."
@@ -39,18 +42,18 @@ def against_reference(backbone: str, top1: float, reference: str, alike: Sequenc
         told = [f"The ImageNet top-1 of {backbone} is not known (--imagenet-top1); it is held against {reference}."]
         told += [f"Better on {listing(better)}."] if better else []
         return told + ([f"Not better on {listing([*level, *worse])}."] if level or worse else [])
-    ahead = top1 - tables.scores().loc[reference, IMAGENET]
-    points = f"{abs(100 * ahead):.1f} points {'above' if ahead > 0 else 'below'} {reference}"
-    told = [f"{backbone} has {top1:.1%} on ImageNet, {points}."]
+    ahead = round(top1 - tables.scores().loc[reference, IMAGENET], 3)  # the paper's accuracies have so many digits
+    points = f"{abs(100 * ahead):.1f} points {'above' if ahead > 0 else 'below'} " if ahead else "as has "
+    told = [f"{backbone} has {top1:.1%} on ImageNet, {points}{reference}."]
     if ahead > 0:
         told += [f"The gain on ImageNet transfers to {listing(better)}."] if better else []
         if level or worse:
             down = f" (it is worse on {listing(worse)})" if worse else ""
             told.append(f"Gains on ImageNet that do not transfer to {listing([*level, *worse])}{down}.")
         return told
-    told += [f"Yet it is better on {listing(better)}."] if better else []
+    told += [f"{'Yet it is better' if ahead else 'Better'} on {listing(better)}."] if better else []
     told += [f"No difference beyond the error on {listing(level)}."] if level else []
-    return told + ([f"Worse on {listing(worse)}, as on ImageNet."] if worse else [])
+    return told + ([f"Worse on {listing(worse)}{', as on ImageNet' if ahead else ''}."] if worse else [])
 
 
 def against_trend(alike: Sequence[Standing]) -> list[str]:
@@ -73,7 +76,7 @@ def among_own(backbone: str, top1: float, found: Sequence[Standing]) -> list[str
         lesser = [score for name, score, of in one.own if name != backbone and of < top1]
         surpassed = sum(one.score - one.half > score for score in lesser)
         lead = ""
-        if lesser:
+        if lesser and not np.isnan(one.half):
             lead = f" Worse on ImageNet: {len(lesser)} of them; surpassed beyond the error: {surpassed}"
             lead += "." if surpassed else ": a lead on ImageNet that does not show here."
         told.append(

@@ -30,7 +30,7 @@ def draw_all(folder: Path, results: Path | None, above: float) -> None:
 
     matplotlib.use("agg")  # files are all that comes of it; a notebook that draws one figure keeps its own way
     table = read_scores(results) if results else tables.scores()
-    counts = table["parameters"] if results and "parameters" in table else counted()
+    counts = table["parameters"] if results else counted()
     for name, draw in figures(table, counts, above, own=results is not None).items():
         try:
             with pyplot.style.context(STYLE):

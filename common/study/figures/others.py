@@ -9,6 +9,7 @@ from common.study.augmentation import DATA_SETS, ablation
 from common.study.distance import distance_and_trend, distances
 from common.study.figures import scatter
 from common.study.figures.labels import label
+from common.study.parameters import points_by_size
 from common.study.tables import metric_of, real_world, titles
 from common.study.trend import fit
 
@@ -26,7 +27,8 @@ def parameters(table: pd.DataFrame, counts: pd.Series) -> Figure:
     figure, panels = scatter.grid(names)
     drawn = []
     for axes, name in zip(panels, names, strict=True):
-        points = pd.DataFrame({"x": np.log10(counts.reindex(table.index) / 1e6), "y": table[name]}).dropna()
+        known = points_by_size(table, name, counts)
+        points = pd.DataFrame({"x": known["size"] - 6, "y": known[name]})
         scatter.draw_points(axes, points, filled=points["x"].notna())
         scatter.draw_line(axes, points)
         scatter.name_axes(axes, name, "raw")

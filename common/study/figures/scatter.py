@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from common.errors import UserError
 from common.study.figures.families import FAMILIES, family_of
 from common.study.figures.labels import label
 from common.study.scales import Scale, on
 from common.study.tables import IMAGENET, metric_of, titles
-from common.study.trend import FEWEST, band, fit
+from common.study.trend import Line, band, fit, points
 
 METRICS = {
     "accuracy": "accuracy (%)",
@@ -51,7 +50,7 @@ def by_imagenet(axes: Axes, table: pd.DataFrame, column: str, above: float, scal
     known = on(scale, table[[IMAGENET, column]].dropna()).set_axis(["x", "y"], axis=1)
     beyond = table.loc[known.index, IMAGENET] > above
     draw_points(axes, known, filled=beyond)
-    line = draw_line(axes, known[beyond])
+    line = draw_line(axes, points(table, column, above, scale).set_axis(["x", "y"], axis=1))
     name_axes(axes, column, scale)
     axes.set_xlabel("ImageNet top-1 (%)")
     place_ticks(axes.xaxis, "accuracy", scale)
@@ -65,11 +64,8 @@ def draw_points(axes: Axes, points: pd.DataFrame, filled: pd.Series) -> None:
         axes.plot(x, y, family.marker, color=family.colour, markerfacecolor=inside, markeredgewidth=0.9, zorder=3)
 
 
-def draw_line(axes: Axes, points: pd.DataFrame):
-    """The least-squares line over the points' own range, and its 95% bootstrap band. Raises UserError where there are
-    too few."""
-    if len(points) < FEWEST:
-        raise UserError(f"{len(points)} models with both numbers, a line needs {FEWEST}; lower --above or add results")
+def draw_line(axes: Axes, points: pd.DataFrame) -> Line:
+    """The least-squares line over the points' own range, and its 95% bootstrap band."""
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     line = fit(x, y)
     at = np.linspace(x.min(), x.max(), 60)

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from common.study import tables
-from common.study.control import pairs_of_metrics
+from common.study.control import controls_first, pairs_of_metrics
 from common.study.figures import scatter
 from common.study.figures.labels import label
 from common.study.scales import Scale
-from common.study.tables import IMAGENET, controls, data_sets, real_world
+from common.study.tables import IMAGENET, controls, real_world
 
 
 def transfer(table: pd.DataFrame, above: float, scale: Scale = "raw", columns: Sequence[str] = ()) -> Figure:
@@ -28,7 +28,7 @@ def transfer(table: pd.DataFrame, above: float, scale: Scale = "raw", columns: S
 
 def control(table: pd.DataFrame, above: float) -> Figure:
     """The web-scraped data sets of one's own results, and then the real-world ones."""
-    names = sorted(data_sets(table), key=lambda name: name not in controls())
+    names = controls_first(table)
     figure = transfer(table, above, columns=names)
     for axes, name in zip(figure.axes, names, strict=True):
         axes.set_title("scraped from the web" if name in controls() else "real world", loc="right", y=0, size=6)
