@@ -1,6 +1,8 @@
 """Pages: what they say is true, nothing in them is fetched, and what has not changed is not made again."""
 
+import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from common.decide import fit_rule
+from common.errors import UserError
 from common.files import write_text
 from common.metrics import evaluate
 from common.models.build import build
@@ -56,7 +59,17 @@ def small(tmp_path) -> tuple[Path, Run]:
     """A small APTOS download and a made-up run on it, with weights."""
     raw = write_small_aptos(tmp_path / "raw")
     train = APTOS.read_train(raw)
-    return raw, made_up_run(tmp_path / "runs", APTOS, GRADES, train, 0.3, weights=True)
+    return raw, made_up_run(tmp_path / "runs", APTOS, GRADES.with_fields(input_size=64), train, 0.3, weights=True)
+
+
+def page_of(competition, run: Run) -> str:
+    """The run's page, made without its images."""
+    return write_run_page(competition, run, None, "", Options(device="cpu"))[0].read_text()
+
+
+def competition_page_of(competition, *runs: Run) -> str:
+    known = Known(competition, runs, dict.fromkeys((run.id for run in runs), ""), [], runs[0].folder.parents[1])
+    return write_competition_page(known)[0].read_text()
 
 
 def test_probabilities_that_come_true_have_no_calibration_error():
@@ -157,6 +170,18 @@ def test_a_chart_holds_its_numbers_as_a_table_and_escapes_its_names():
     assert made.count('<td class="number">0.2500</td>') == 1
 
 
+def test_epochs_have_whole_ticks():
+    texts = re.findall(
+        r'text-anchor="middle">([\d.]+)<', chart("loss", "epoch", "loss", [Series("a", [1, 2], [0.3, 0.2])])
+    )
+    assert texts == ["1", "2"]
+    assert [text for _, text in ticks((0.5, 1.5), whole=True)] == ["1"]
+
+
+def test_a_line_of_one_point_is_seen():
+    assert "<circle" in chart("a", "x", "y", [Series("a", [1], [0.5], dots=False)])
+
+
 def test_a_name_cannot_end_the_script_that_holds_it():
     assert "</script>" not in embedded({"name": "</script>"})
 
@@ -174,10 +199,21 @@ def test_the_page_of_a_run_shows_its_score_its_pictures_and_fetches_nothing(smal
     assert made
     assert f"{run.metrics['score']:.4f}" in page
     assert '<span class="mark">sample data</span>' in page
-    assert page.count("where the network looked for a higher grade") == page.count('<li><div class="pair">') > 5
+    maps = page.count("where the network looked for a higher grade")
+    assert 5 < maps == page.count("; map for a higher grade") <= page.count('<li><div class="pair">')
     assert "Expected calibration error" in page or "Mean distance" in page
     assert fetched(page) == []
     assert path.stat().st_size < 5e6
+
+
+def test_a_network_that_ends_in_one_place_has_no_maps_and_its_page_says_so(small, tmp_path):
+    raw, _ = small
+    train = APTOS.read_train(raw)
+    run = made_up_run(tmp_path / "runs", APTOS, GRADES, train, 0.3, weights=True)  # 32 pixels end in 1 × 1
+    page = write_run_page(APTOS, run, train, "", Options(device="cpu"))[0].read_text()
+    assert '<div class="pair">' in page
+    assert "where the network looked for" not in page
+    assert "There are no maps" in page
 
 
 def test_a_page_that_would_come_out_the_same_is_not_made_again(small):
@@ -204,6 +240,96 @@ def test_every_task_has_its_page_also_without_the_images(tmp_path, competition, 
     assert ("Confusion matrix" in page) == (competition is not HPA)
     assert "There are no maps" in page
     assert "are not here" in page
+
+
+def test_a_run_that_decides_all_right_has_no_gallery(tmp_path):
+    page = page_of(CASSAVA, made_up_run(tmp_path, CASSAVA, RECIPE, rows_of(CASSAVA), 0.0))
+    assert "Nothing is wrong." in page
+    assert "The worst of each label" not in page
+
+
+def test_probabilities_that_are_all_alike_are_told_as_they_are_cut(tmp_path):
+    run = made_up_run(tmp_path, MELANOMA, RECIPE.with_fields(loss="bce", decision="probability"), rows_of(MELANOMA), 0)
+    file = run.folder / "out_of_fold.parquet"
+    pd.read_parquet(file).assign(output=0.5).to_parquet(file, index=False)
+    page = page_of(MELANOMA, run)
+    assert "300 rows called malignant, 150 labelled so" in page
+    curves = page.split('aria-label="Precision and recall over the cut"')[1].split("</svg>")[0]
+    assert curves.count("<circle") == 2
+
+
+def test_a_class_that_no_held_out_row_has_has_no_threshold_to_show(tmp_path):
+    rows = rows_of(HPA).assign(label="0 1")
+    page = page_of(HPA, made_up_run(tmp_path, HPA, RECIPE.with_fields(loss="bce", decision="prevalence"), rows, 0.3))
+    assert re.findall(r"<figcaption>(.*): F1 over its cut", page) == list(HPA.classes[:2])
+    assert "classes that none of them has are left out" in page
+
+
+def test_with_one_fold_the_page_says_what_the_rule_was_fitted_on(tmp_path):
+    run = made_up_run(tmp_path, APTOS, GRADES, rows_of(APTOS), 0.3)
+    assert "each fold decided by a rule fitted on the others" in page_of(APTOS, run)
+    run.folder.joinpath("metrics.json").write_text(json.dumps({**run.metrics, "folds": {"0": 0.8}}))
+    assert "each fifth of them decided by a rule fitted on the others" in page_of(APTOS, run)
+
+
+def test_a_run_that_has_lost_its_score_is_not_called_finished(tmp_path):
+    run = made_up_run(tmp_path, CASSAVA, RECIPE, rows_of(CASSAVA), 0.3)
+    (run.folder / "metrics.json").unlink()
+    page = page_of(CASSAVA, run)
+    assert "not finished, started" in page
+    assert "finished 2026" not in page
+
+
+def test_the_page_of_a_blend_links_the_members_that_have_a_page(tmp_path):
+    runs = [made_up_run(tmp_path, CASSAVA, RECIPE.with_fields(seed=seed), rows_of(CASSAVA), 0.3) for seed in (1, 2, 3)]
+    blend, there, bare = runs
+    blend.update(blend={"of": [there.id, bare.id], "how": "mean", "by": [1, 1]})
+    assert "<a href" not in page_of(CASSAVA, blend).split("A blend (mean) of")[1].split("</p>")[0]
+    page_of(CASSAVA, there)
+    page = page_of(CASSAVA, blend)
+    assert f'<a href="../{there.id}/report.html">{there.id}</a>, {bare.id}.' in page
+
+
+@pytest.mark.parametrize("cut", ["", "epoch,learning_rate,train_loss\n1,0.1,0.5\n", "epoch;score\n1;0.5\n", "\0\xff"])
+def test_a_curve_that_is_cut_is_named(tmp_path, cut):
+    run = made_up_run(tmp_path, CASSAVA, RECIPE, rows_of(CASSAVA), 0.3)
+    (run.folder / "fold-1" / "curve.csv").write_text(cut, encoding="latin-1")
+    for make in (page_of, competition_page_of):
+        with pytest.raises(UserError, match=r"fold-1/curve\.csv is damaged"):
+            make(CASSAVA, run)
+
+
+@pytest.mark.parametrize("name", ["ablation-x.csv", "studies/s/trials.csv", "studies/s/best.json"])
+def test_a_table_of_a_study_that_another_program_wrote_is_named(tmp_path, name):
+    run = made_up_run(tmp_path, CASSAVA, RECIPE, rows_of(CASSAVA), 0.3)
+    write_text(tmp_path / "cassava" / "studies" / "s" / "trials.csv", "trial,state,strength,score\n0,default,1,0.8\n")
+    write_text(tmp_path / "cassava" / name, "trial;without;score\n0;tta;0,8\n")
+    with pytest.raises(UserError, match=f"{name} is damaged"):
+        competition_page_of(CASSAVA, run)
+
+
+def test_a_study_none_of_whose_trials_has_a_score_is_told(tmp_path):
+    run = made_up_run(tmp_path, CASSAVA, RECIPE, rows_of(CASSAVA), 0.3)
+    trials = "trial,state,strength,score,reason\n0,pruned,1.0,,\n1,fail,0.5,,out of memory\n"
+    write_text(tmp_path / "cassava" / "studies" / "s" / "trials.csv", trials)
+    assert "Pruned, failed or running still: 2." in competition_page_of(CASSAVA, run)
+
+
+def test_one_run_is_no_runs(tmp_path):
+    runs = [made_up_run(tmp_path, CASSAVA, RECIPE.with_fields(seed=seed), rows_of(CASSAVA), 0.3) for seed in (1, 2)]
+    assert f"<h1>{CASSAVA.title}: 1 run</h1>" in competition_page_of(CASSAVA, runs[0])
+    assert f"<h1>{CASSAVA.title}: 2 runs</h1>" in competition_page_of(CASSAVA, *runs)
+
+
+def test_a_competition_whose_runs_were_removed_leaves_the_index(tmp_path):
+    runs = [made_up_run(tmp_path, one, RECIPE, rows_of(one), 0.3) for one in (CASSAVA, load("eurosat"))]
+    for competition, run in zip((CASSAVA, load("eurosat")), runs, strict=True):
+        competition_page_of(competition, run)
+    assert "cassava.html" in write_index(tmp_path)[0].read_text()
+    shutil.rmtree(tmp_path / "cassava")
+    index = write_index(tmp_path)[0].read_text()
+    assert "cassava.html" not in index
+    assert "eurosat.html" in index
 
 
 def test_a_run_without_held_out_rows_has_a_page_without_a_score(tmp_path):
@@ -258,7 +384,8 @@ def test_the_page_of_a_competition_tells_runs_leaderboards_ablations_and_studies
     assert "sample data" in index
 
 
-def test_the_verb_writes_the_pages_of_the_best_run_its_competition_and_the_index(small, tmp_path, capsys):
+def test_the_verb_writes_the_pages_of_the_best_run_its_competition_and_the_index(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # the ledger is that of the folder
     raw, run = small
     worse = made_up_run(tmp_path / "runs", APTOS, GRADES.with_fields(seed=5), APTOS.read_train(raw), 0.9)
     options = Options(data=str(raw), runs=tmp_path / "runs")

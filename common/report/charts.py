@@ -78,6 +78,7 @@ def chart(
         log: whether the x axis is logarithmic.
     """
     seen = [one for one in series if len(one.x)]
+    whole = x is None and all(float(v).is_integer() for one in seen for v in one.x)
     x = x or around([v for one in seen for v in one.x] + [at for at, _ in marks], log)
     y = y or around([v for one in seen for part in (one.y, one.low, one.high) for v in part])
     frame = Frame(x, y, log, *size)
@@ -88,7 +89,7 @@ def chart(
         x_label=x_label,
         y_label=y_label,
         frame=frame,
-        x_ticks=[(frame.across(at), text) for at, text in (powers(x) if log else ticks(x))],
+        x_ticks=[(frame.across(at), text) for at, text in (powers(x) if log else ticks(x, whole=whole))],
         y_ticks=[(frame.down(at), text) for at, text in ticks(y)],
         series=[drawn(one, number, frame, x_label) for number, one in enumerate(seen)],
         marks=[(frame.across(at), name) for at, name in marks],
@@ -105,7 +106,7 @@ def drawn(one: Series, number: int, frame: Frame, x_label: str) -> dict:
         "name": one.name,
         "colour": number % 8,
         "path": " ".join(f"{across},{down}" for across, down in points) if one.line else "",
-        "points": list(zip(points, texts, strict=True)) if one.dots else [],
+        "points": list(zip(points, texts, strict=True)) if one.dots or len(points) == 1 else [],
         "bars": [
             (across, frame.down(low), frame.down(high))
             for (across, _), low, high in zip(points, one.low, one.high, strict=False)
@@ -124,11 +125,12 @@ def around(values: Sequence[float], log: bool = False) -> Range:
     return (low - room, high + room)
 
 
-def ticks(span: Range, count: int = 5) -> list[tuple[float, str]]:
-    """About `count` round numbers in the span, with their text."""
+def ticks(span: Range, count: int = 5, whole: bool = False) -> list[tuple[float, str]]:
+    """About `count` round numbers, or fewer whole ones, in the span, with their text."""
     rough = (span[1] - span[0]) / count
     unit = 10 ** math.floor(math.log10(rough))
     step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough)
+    step = max(step, 1) if whole else step
     digits = max(0, -math.floor(math.log10(step)))
     first, last = math.ceil(span[0] / step - 1e-9), math.floor(span[1] / step + 1e-9)
     return [(n * step, f"{n * step:.{digits}f}") for n in range(first, last + 1)]

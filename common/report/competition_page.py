@@ -14,8 +14,8 @@ from common.competition import Competition
 from common.files import read_json, write_json
 from common.report.asked import called
 from common.report.charts import Series, chart, intervals
-from common.report.page import made_of, once, write_page
-from common.report.run_page import PAGE
+from common.report.page import made_of, once, whole, write_page
+from common.report.run_page import curves_of, has_page
 from common.report.versus import pairs
 from common.run import Run
 
@@ -65,7 +65,7 @@ def write_competition_page(known: Known) -> tuple[Path, bool]:
     path = known.root / "report" / f"{name}.html"
     files = [file for run in known.runs for file in (run.folder / "run.json", run.folder / "metrics.json")]
     files += [*known.folder.glob("ablation-*.csv"), *known.folder.glob("studies/*/*.*")]
-    pages = [run.id for run in known.runs if (run.folder / PAGE).is_file()]
+    pages = [run.id for run in known.runs if has_page(run.folder)]
     boards = [vars(board) for board in known.leaderboards]
     stamp = made_of(name, known.marks, boards, pages, files=sorted(file for file in files if file.is_file()))
 
@@ -101,11 +101,10 @@ def runs_table(known: Known) -> list[dict[str, Any]]:
 def row(known: Known, run: Run) -> dict[str, Any]:
     recipe, metrics = run.recipe, run.metrics if run.finished else {}
     score, (low, high) = metrics.get("score"), metrics.get("interval") or (None, None)
-    curves = [pd.read_csv(file) for file in run.folder.glob("fold-*/curve.csv")]
-    seconds = sum(curve["seconds"].sum() for curve in curves if "seconds" in curve)
+    seconds = sum(curve["seconds"].sum() for _, curve in curves_of(run))
     return {
         "run": run.id,
-        "page": (run.folder / PAGE).is_file(),
+        "page": has_page(run.folder),
         "when": run.about["started"][:16].replace("T", " "),
         "data": known.marks[run.id] or known.competition.name,
         "recipe": "blend" if "blend" in run.about else called(known.competition, recipe),
@@ -150,8 +149,7 @@ def beside_cv(board: Leaderboard) -> Markup | None:
 
 def ablation(known: Known, file: Path) -> dict[str, Any]:
     """A table that `ablate` wrote, and what each intervention brings as a picture."""
-    table = pd.read_csv(file, dtype={"without": str, "beyond_noise": str, "runs": str})
-    table = table.fillna({"without": "", "beyond_noise": ""})
+    table = whole(file, ablated).fillna({"without": "", "beyond_noise": ""})
     rows = list(table.iloc[1:][["without", "brings", "low", "high"]].itertuples(index=False, name=None))
     run = str(table["runs"].iloc[0]).split()[0]
     mark = f"{known.marks[run]}: " if known.marks.get(run) else ""
@@ -159,24 +157,35 @@ def ablation(known: Known, file: Path) -> dict[str, Any]:
     return {"name": run, "chart": intervals(title, "score with it, minus without", rows), "table": table}
 
 
+def ablated(file: Path) -> pd.DataFrame:
+    texts, numbers = ("without", "beyond_noise", "runs"), ("score", "brings", "low", "high")
+    kinds = dict.fromkeys(texts, str) | dict.fromkeys(numbers, float)
+    return pd.read_csv(file, usecols=list(kinds), dtype=kinds)
+
+
 def study(competition: Competition, folder: Path) -> dict[str, Any]:
     """What `tune` wrote of a study: its trials, a chart for each number that was searched, what it says."""
-    trials = pd.read_csv(folder / "trials.csv", dtype={"runs": str, "reason": str}).dropna(axis=1, how="all")
-    best = read_json(folder / "best.json")["from"] if (folder / "best.json").is_file() else {}
-    importances = pd.read_csv(folder / "importances.csv") if (folder / "importances.csv").is_file() else pd.DataFrame()
-    fields = [name for name in trials if name not in TOLD]
+    trials, best, importances = (folder / name for name in ("trials.csv", "best.json", "importances.csv"))
+    trials = whole(trials, tried)
+    origin = whole(best, lambda file: read_json(file)["from"]) if best.is_file() else {}
+    shares = whole(importances, pd.read_csv) if importances.is_file() else pd.DataFrame()
+    fields = [name for name in trials if name not in TOLD and trials[name].notna().any()]
     done = trials.dropna(subset=["score"])
     return {
         "name": folder.name,
-        "said": best.get("found", ""),
+        "said": origin.get("found", ""),
         "fields": fields,
         "heads": [(name.replace("_", " "), pd.api.types.is_numeric_dtype(trials[name])) for name in fields],
         "trials": done.sort_values("score", ascending=False).to_dict("records"),
         "others": int(len(trials) - len(done)),
-        "importances": importances.to_dict("records"),
+        "importances": shares.to_dict("records"),
         "charts": [curve(competition, done, name) for name in fields if pd.api.types.is_numeric_dtype(done[name])],
         "parallel": (folder / "parallel.html").is_file(),
     }
+
+
+def tried(file: Path) -> pd.DataFrame:
+    return pd.read_csv(file, dtype={"runs": str, "reason": str}).astype({"trial": int, "score": float})
 
 
 TOLD = ("trial", "state", "score", "low", "high", "gain", "gain_low", "gain_high", "epochs", "runs", "reason")

@@ -112,7 +112,8 @@ def attention(
     target: np.ndarray,
     device: torch.device,
 ) -> tuple[str, dict[str, np.ndarray]]:
-    """How it was made, and id → float32 (h, w) in [0, 1], by the network that held the row out."""
+    """How it was made, and id → float32 (h, w) in [0, 1], by the network that held the row out; images in which nothing
+    stands out have none."""
     recipe, weights = run.recipe, dict(reversed(run.weights()))  # the best of each fold
     if not weights or not seen or recipe.loss == "arcface":
         return "", {}
@@ -131,8 +132,8 @@ def attention(
             if found is None:
                 return "", {}
             how = found[0]
-            maps |= dict(zip(batch["id"], found[1], strict=True))
-    return how, maps
+            maps |= {name: one for name, one in zip(batch["id"], found[1], strict=True) if one.any()}
+    return how if maps else "", maps
 
 
 def overlaid(image: np.ndarray, map_: np.ndarray) -> str:

@@ -9,10 +9,14 @@ STUDY = "study.html"
 
 
 def write_index(root: Path) -> tuple[Path, bool]:
-    """`report/index.html` in the folder of the runs, of the pages that are there; and whether it had to be made."""
+    """`report/index.html` in the folder of the runs, of the pages that are there and still have runs; and whether
+    it had to be made."""
     folder = root / "report"
     files = sorted(file for file in folder.glob("*.json") if not file.stem.endswith("-pairs"))
-    summaries = {file.stem: read_json(file) for file in files if file.with_suffix(".html").is_file()}
+    there = [
+        file for file in files if file.with_suffix(".html").is_file() and any(root.glob(f"{file.stem}/*/run.json"))
+    ]
+    summaries = {file.stem: read_json(file) for file in there}
     study = (folder / STUDY).is_file()
     path, stamp = folder / "index.html", made_of(summaries, study)
     return path, once(path, stamp, lambda: write_page(path, "index.html", stamp, summaries=summaries, study=study))

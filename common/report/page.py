@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
 from markupsafe import Markup
 
-from common.files import content_hash, write_text
+from common.files import content_hash, damaged, write_text
 
 HERE = Path(__file__).parent
+Kept = TypeVar("Kept")
 MADE_OF = re.compile(r'<meta name="made-of" content="(\w+)">')
 
 
@@ -26,7 +27,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters |= {"cell": cell, "setting": setting, "embedded": embedded}
+    made.filters |= {"cell": cell, "setting": setting, "embedded": embedded, "counted": counted}
     return made
 
 
@@ -44,6 +45,14 @@ def made_of(*values: Any, files: Iterable[Path] = ()) -> str:
 def _makers() -> str:
     files = [file for pattern in ("*.py", "templates/*") for file in sorted(HERE.glob(pattern))]
     return content_hash([file.read_text(encoding="utf-8") for file in files])
+
+
+def whole(file: Path, read: Callable[[Path], Kept]) -> Kept:
+    """What `read` makes of a file of ours without a checksum. Raises UserError where it is cut, or no such table."""
+    try:
+        return read(file)
+    except (ValueError, KeyError) as error:
+        raise damaged(file) from error
 
 
 def up_to_date(path: Path, stamp: str) -> bool:
@@ -78,6 +87,11 @@ def cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(cell, value))
     return str(value)
+
+
+def counted(count: int, what: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def setting(value: Any) -> str:

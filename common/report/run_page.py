@@ -21,7 +21,7 @@ from common.report.asked import differing, nearest
 from common.report.calibration import BINS, calibration
 from common.report.charts import Series, chart
 from common.report.classes import confusion, mistakes, per_class
-from common.report.page import made_of, once, up_to_date, write_page
+from common.report.page import counted, made_of, once, up_to_date, whole, write_page
 from common.run import Run
 from common.stored import read_table
 
@@ -43,8 +43,9 @@ def write_run_page(
     """
     path = run.folder / PAGE
     files = [file for file in contents(run) if file.suffix in (".json", ".csv", ".parquet")]
-    stamp, whole = (made_of(competition.title, mark, pictures, files=files) for pictures in (images is not None, True))
-    if up_to_date(path, whole):  # also where the images are not here any more: their pictures are in the page
+    told = (competition.title, mark, [has_page(run.folder.parent / name) for name in members(run)])
+    stamp, complete = (made_of(*told, pictures, files=files) for pictures in (images is not None, True))
+    if up_to_date(path, complete):  # also where the images are not here any more: their pictures are in the page
         return path, False
 
     def make() -> None:
@@ -65,6 +66,7 @@ def basics(competition: Competition, run: Run, mark: str) -> dict[str, Any]:
     """What was asked, of what machine, and what lies in the folder."""
     about, recipe = run.about, run.recipe
     name, changed = nearest(competition, recipe)
+    environment = run.folder / "environment.json"
     return {
         "competition": competition,
         "run": run,
@@ -74,11 +76,19 @@ def basics(competition: Competition, run: Run, mark: str) -> dict[str, Any]:
         "changed": changed,
         "differing": differing(recipe, Recipe()),
         "recipe": recipe.to_dict(),
-        "environment": read_json(run.folder / "environment.json")
-        if (run.folder / "environment.json").is_file()
-        else {},
+        "environment": whole(environment, read_json) if environment.is_file() else {},
+        "members": [(name, has_page(run.folder.parent / name)) for name in members(run)],
         "files": [(file.relative_to(run.folder).as_posix(), size(file)) for file in contents(run)],
     }
+
+
+def members(run: Run) -> list[str]:
+    """The ids of the runs that it blends."""
+    return run.about.get("blend", {}).get("of", [])
+
+
+def has_page(folder: Path) -> bool:
+    return (folder / PAGE).is_file()
 
 
 def size(file: Path) -> str:
@@ -114,7 +124,13 @@ def curves_of(run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
     for file in sorted(
         run.folder.glob("fold-*/curve.csv"), key=lambda file: int(file.parent.name.removeprefix("fold-"))
     ):
-        yield file.parent.name.replace("-", " "), pd.read_csv(file)
+        yield file.parent.name.replace("-", " "), whole(file, curve)
+
+
+def curve(file: Path) -> pd.DataFrame:
+    """The columns of a fold's curve that are shown."""
+    kinds = {"epoch": int, **dict.fromkeys(("train_loss", "score", "seconds", "images_per_second"), float)}
+    return pd.read_csv(file, usecols=list(kinds), dtype=kinds)
 
 
 def wall(run: Run) -> str:
@@ -154,8 +170,8 @@ def scores(competition: Competition, run: Run, outputs: np.ndarray, labels: np.n
     if find(competition.metric).wants == "probability":
         rule = fit_rule("prevalence", outputs, labels, 2)
         note = (
-            f"The metric takes probabilities, and nothing is decided. Here they are cut at {rule.cuts[0]:.4f}, where "
-            f"as many rows are called {competition.classes[1]} as are."
+            f"The metric takes probabilities, and nothing is decided. Here they are cut at {rule.cuts[0]:.4f}: "
+            f"{counted(int(rule(outputs).sum()), 'row')} called {competition.classes[1]}, {labels.sum():,} labelled so."
         )
     decided = rule(outputs)
     values = {"rule": rule, "rule_note": note, "classes": per_class(labels, decided, competition.classes)}
@@ -208,6 +224,7 @@ def threshold_charts(competition: Competition, rule: Rule, outputs: np.ndarray, 
                 numbers=False,
             )
             for number, name in enumerate(names)
+            if labels[:, number].any()
         ]
     if find(competition.metric).wants == "probability":
         roc, others = thresholds.of_probability(outputs, labels)

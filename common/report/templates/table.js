@@ -28,7 +28,7 @@ for (const input of document.querySelectorAll("input[data-filters]")) {
     const words = input.value.toLowerCase().split(/\s+/);
     for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
     document.getElementById(`${input.dataset.filters}-count`).textContent =
-      `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
+      `${rows.filter((row) => !row.hidden).length} of ${rows.length} ${rows.length === 1 ? "row" : "rows"}`;
   };
   input.addEventListener("input", show);
   show();
