@@ -354,6 +354,23 @@ def test_figures_name_the_data_set_that_lacks_models_and_draw_no_control_where_t
         figures(table, table["parameters"], 0.82, own=True)["transfer"]()
 
 
+def test_axes_are_of_scores_and_names_stay_in_their_panel(tmp_path):
+    import matplotlib
+
+    matplotlib.use("agg")
+    path = Path(six_models(tmp_path, lambda i: 0.999 if i == 5 else 0.5 + i / 20, sets=("cct20", "hpa", "aptos")))
+    table = read_scores(path).rename(index=lambda name: f"{name}_vit_large_patch14_clip_quickgelu_336.openai")
+    figure = figures(table, table["parameters"], 0.7, own=True)["transfer"]()
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert 0.3 < low < high < 1.1
+        assert all(place <= 1 for place in axes.get_yticks())
+        inside = axes.get_window_extent()
+        for name in axes.texts:
+            extent = name.get_window_extent()
+            assert inside.x0 <= extent.x0 < extent.x1 <= inside.x1
+
+
 def test_the_command_line_refuses_in_one_line_with_exit_code_2(tmp_path, capsys):
     assert run(main, ["control"]) == 2
     assert run(main, ["trnd"]) == 2

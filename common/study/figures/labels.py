@@ -14,12 +14,14 @@ FAR = 8
 """A name further away gets a line to its point."""
 DOT = 3
 """Half the width that a point takes up."""
+LONGEST = 24
+"""Letters of a name that have room in a panel; the interactive page has it whole."""
 LEADER = {"arrowstyle": "-", "linewidth": 0.4, "color": "#888888", "shrinkA": 0, "shrinkB": 2}
 HALO = [withStroke(linewidth=1.5, foreground="white")]
 
 
 def label(axes: Axes, names: Mapping[str, tuple[float, float]], obstacles: np.ndarray, size: float = 5.5) -> None:
-    """Write each name near its place: at the nearest spot that is free, or the one that covers least.
+    """Write each name, cut off where it is long, near its place: at the nearest free spot, or where it covers least.
 
     Args:
         axes: with its limits set and the layout done; names are kept inside.
@@ -32,6 +34,7 @@ def label(axes: Axes, names: Mapping[str, tuple[float, float]], obstacles: np.nd
     dots = axes.transData.transform(obstacles)
     taken = np.hstack([dots - DOT * unit, dots + DOT * unit])
     for name, place in names.items():
+        name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
         probe = axes.text(*place, name, fontsize=size)
         extent = probe.get_window_extent(renderer)
         probe.remove()

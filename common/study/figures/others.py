@@ -68,7 +68,8 @@ def distance() -> Figure:
     for origin, colour in ORIGINS.items():
         rows = np.flatnonzero(table["origin"] == origin)
         left.barh(rows, table["fid_to_imagenet"].iloc[rows], color=colour, height=0.65, label=origin)
-    left.set_yticks(range(len(table)), table["title"])
+    left.set_yticks(range(len(table)), [titles()[name] for name in table.index])
+    left.margins(y=0.01)
     left.grid(visible=False, axis="y")
     left.set_xlabel("Fréchet inception distance to ImageNet")
     left.legend(loc="lower right")

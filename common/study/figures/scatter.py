@@ -65,7 +65,9 @@ def draw_points(axes: Axes, points: pd.DataFrame, filled: pd.Series) -> None:
 
 
 def draw_line(axes: Axes, points: pd.DataFrame) -> Line:
-    """The least-squares line over the points' own range, and its 95% bootstrap band."""
+    """The least-squares line over the points' own range, and its 95% bootstrap band. Few points make it so wide that it
+    goes beyond all scores; what there is to see is where the points are, which have to be drawn."""
+    axes.set_ylim(axes.get_ylim())
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     line = fit(x, y)
     at = np.linspace(x.min(), x.max(), 60)
@@ -88,7 +90,7 @@ def place_ticks(axis: Axis, metric: str, scale: Scale) -> None:
     factor = 100 if metric == "accuracy" else 1
     ends = (1 / (1 + np.exp(-low)), 1 / (1 + np.exp(-high))) if scale == "logit" else (low, high)
     shown = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(factor * ends[0], factor * ends[1])
-    shown = shown[(shown > factor * ends[0]) & (shown < factor * ends[1])]
+    shown = shown[(shown > factor * ends[0]) & (shown < factor * ends[1]) & (shown <= factor)]
     scores = shown / factor
     digits = max(len(f"{score:.6g}".partition(".")[2]) for score in shown)
     places = np.log(scores / (1 - scores)) if scale == "logit" else scores
