@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.command import run
-from common.errors import UserError
+from common.errors import DiskError, UserError
 from common.files import read_json, write_json
 from common.options import Options
 from common.run import Run
@@ -19,7 +19,7 @@ from common.sweep import drive
 from common.sweep.__main__ import main as sweep_main
 from common.sweep.claims import Claims, claims_in, is_claimed, this_process
 from common.sweep.drive import Driver, sweep
-from common.sweep.engine import gpu_share
+from common.sweep.engine import Crash, gpu_share
 from common.sweep.grid import Job, only, optimizations, recipe_hash, step_epochs
 from common.sweep.halving import cost_of, ladder, rungs_for, survivors
 from common.sweep.local import InProcess, Processes
@@ -321,6 +321,15 @@ def test_a_run_whose_feed_is_killed_is_gone_on_with_at_the_next_start(raw, optio
     assert state_of(folder).kind == "failed"
     sweep(plan, InProcess(), options, train_task)
     assert state_of(folder).kind == "done"
+
+
+@pytest.mark.parametrize("error", [DiskError("cannot write run.json"), OSError(28, "No space left on device")])
+def test_what_a_full_disk_stops_is_a_crash_without_a_traceback(error, capfd):
+    def fails(item: int) -> None:
+        raise error
+
+    assert list(InProcess().map(fails, [1])) == [(1, Crash(str(error)))]
+    assert capfd.readouterr().err == ""
 
 
 def test_a_worker_that_dies_while_it_waits_is_replaced():

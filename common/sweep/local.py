@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from platform import node
 from typing import Any
 
+from common.errors import UserError
 from common.options import Options
 from common.sweep.engine import Crash
 
@@ -144,6 +145,8 @@ def _die_with_the_driver() -> None:
 def call(function: Callable[[Any], Any], item: Any) -> Any:
     try:
         return function(item)
+    except (UserError, OSError) as error:  # of a full disk, on which no failure can be noted either
+        return Crash(str(error))
     except Exception as error:
         traceback.print_exc()
         return Crash(f"{type(error).__name__}: {error}")

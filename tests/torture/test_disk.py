@@ -19,7 +19,7 @@ from tests.torture.worlds import difference
 SEED, FILLINGS = 10, 4
 PAGE = 4096
 
-DISK_CASES = {name: CASES[name] for name in ("prepare", "train", "predict", "submit")} | {
+DISK_CASES = {name: CASES[name] for name in ("prepare", "train", "predict", "submit", "sweep")} | {
     "tune": Case(("aptos", "tune", *ONE_FOLD, "--search", "learning_rate", "--trials", "2"), (PREPARE,)),
     "report": Case(("aptos", "report"), (TRAIN,)),
 }
