@@ -37,7 +37,8 @@ class DeviceFeed(Feed):
         self._pixels = None
 
     def _dataset(self, slots: int) -> Dataset:
-        self._pixels = pixels_of(self.cache, self.device)
+        with torch.inference_mode(False):  # they are looked at in training too
+            self._pixels = pixels_of(self.cache, self.device)
         if self.device.type == "cuda":
             self._stream = torch.cuda.Stream(self.device)
         return Draws(self.cache.shapes, self.cache.channels, self.transform)
@@ -47,7 +48,8 @@ class DeviceFeed(Feed):
         batches = self._pixels.batches(rows for rows, _ in plan)
         for slot, work in self._made():
             self._keys.free.append(slot)
-            with torch.cuda.stream(self._stream):  # without a GPU there is none, and this does nothing
+            # Without a GPU there is no stream, and it does nothing. `look` would be compiled for each mode of autograd.
+            with torch.cuda.stream(self._stream), torch.inference_mode(False):
                 batch = next(batches)
                 images = augment(batch.pictures, work.on(self.device), self.size, self._look)
                 ready = self._stream.record_event() if self._stream else None

@@ -2,18 +2,26 @@
 
 import functools
 
+import numpy as np
 import pytest
 import torch
 from torch._dynamo.exc import BackendCompilerFailed
 
 from common.compiled import Compiled
+from common.data import prepared
 from common.errors import UserError
 from common.models.build import build
 from common.options import Options
+from common.predict import evaluation_feed
 from common.progress import Progress
 from common.recipe import Recipe
+from common.train.feeds import training_feed
 from common.train.gradients import Execution, Gradients
+from competitions import load
+from tests.small_data import RECIPE, write_small_aptos
 from tests.test_accumulate import IMAGES, TARGETS, memory_for
+
+APTOS = load("aptos")
 
 
 def gradients(how: Execution) -> Gradients:
@@ -79,6 +87,22 @@ def test_a_network_s_own_error_is_not_the_compiler_s(monkeypatch):
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.raises(UserError, match="the network's"):
         Compiled(torch.nn.Identity(), pytest.fail)(1)
+
+
+def test_looking_up_pixels_is_compiled_once_for_training_and_prediction(monkeypatch, tmp_path):
+    table = APTOS.read_test(write_small_aptos(tmp_path / "aptos")).assign(source="test")
+    options = Options(cache=tmp_path / "cache", device="cpu", workers=0, feed="device", compile="on")
+    cache, graphs = prepared(APTOS, table, RECIPE, options)[0], []
+    backend = lambda graph, _: graphs.append(graph) or graph  # noqa: E731
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    torch.compiler.reset()
+    recipe, rows, labels = RECIPE.with_fields(batch_size=4, augment="base"), np.arange(12), np.arange(12) % 5
+    with evaluation_feed(cache, rows, recipe, options) as feed, torch.inference_mode():
+        list(feed.epoch(0))
+    with training_feed(cache, rows, labels, recipe, options) as feed:
+        images, _ = next(iter(feed.epoch(0)))
+    assert not images.is_inference()
+    assert len(graphs) == 1
 
 
 def test_it_is_off_on_a_cpu_unless_asked_for():
