@@ -159,6 +159,7 @@ def write_blend(
     """The run folder of a blend: the runs that it is made `of`, `how` and `by` which weights."""
     about = {"competition": competition.name, "recipe": first.about["recipe"], "blend": blend, "skipped": []}
     about |= {"data": first.fingerprint, "source": first.about.get("source"), "started": now()}
+    about |= {"mark": first.about["mark"]} if "mark" in first.about else {}
     run = Run(root / competition.name / f"blend-{content_hash(blend)}")
     write_json(run.folder / "environment.json", environment())
     write_record(run.folder / "run.json", about)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from common.decide import fit_rule
+from common.ensemble import blend_runs
 from common.errors import UserError
 from common.files import write_text
 from common.metrics import evaluate
@@ -34,7 +35,7 @@ from common.report.versus import pairs
 from common.run import Run
 from competitions import load
 from competitions.__main__ import run as command
-from competitions.reporting import best_run
+from competitions.reporting import best_run, run_mark
 from tests.made_up_runs import made_up_run
 from tests.small_data import RECIPE, write_small_aptos
 
@@ -258,6 +259,28 @@ def test_probabilities_that_are_all_alike_are_told_as_they_are_cut(tmp_path):
     assert curves.count("<circle") == 2
 
 
+def test_a_cut_beyond_the_axis_is_not_drawn():
+    drawn = chart("F1", "cut", "F1", [Series("a", [0, 1], [0.5, 0.6])], x=(0, 1), marks=[(0.4, "in"), (-0.5, "out")])
+    assert "<title>in</title>" in drawn
+    assert "<title>out</title>" not in drawn
+
+
+def test_a_blend_is_not_shown_with_the_backbone_of_its_first_member(tmp_path):
+    runs = [made_up_run(tmp_path, CASSAVA, RECIPE.with_fields(seed=seed), rows_of(CASSAVA), 0.3) for seed in (1, 2)]
+    runs[0].update(blend={"of": [runs[1].id, "0123456789ab"], "how": "mean", "by": [1, 1]})
+    page = competition_page_of(CASSAVA, *runs)
+    rows = [row.split("</tr>")[0] for row in page.split("<tr>")]
+    blend, member = (next(row for row in rows if row.startswith(f"<td>{run.id}")) for run in runs)
+    assert "blend of 2" in blend
+    assert "test_resnet" not in blend
+    assert "test_resnet" in member
+
+
+def test_a_blend_says_what_its_data_are_also_where_they_are_gone(tmp_path):
+    runs = [made_up_run(tmp_path, CASSAVA, RECIPE.with_fields(seed=seed), rows_of(CASSAVA), 0.3) for seed in (1, 2)]
+    assert run_mark(blend_runs(CASSAVA, runs, "mean", [1, 1], tmp_path), None) == "sample data"
+
+
 def test_a_class_that_no_held_out_row_has_has_no_threshold_to_show(tmp_path):
     rows = rows_of(HPA).assign(label="0 1")
     page = page_of(HPA, made_up_run(tmp_path, HPA, RECIPE.with_fields(loss="bce", decision="prevalence"), rows, 0.3))
@@ -284,7 +307,7 @@ def test_the_page_of_a_blend_links_the_members_that_have_a_page(tmp_path):
     runs = [made_up_run(tmp_path, CASSAVA, RECIPE.with_fields(seed=seed), rows_of(CASSAVA), 0.3) for seed in (1, 2, 3)]
     blend, there, bare = runs
     blend.update(blend={"of": [there.id, bare.id], "how": "mean", "by": [1, 1]})
-    assert "<a href" not in page_of(CASSAVA, blend).split("A blend (mean) of")[1].split("</p>")[0]
+    assert "<a href" not in page_of(CASSAVA, blend).split("a blend (mean) of")[1].split("</p>")[0]
     page_of(CASSAVA, there)
     page = page_of(CASSAVA, blend)
     assert f'<a href="../{there.id}/report.html">{there.id}</a>, {bare.id}.' in page

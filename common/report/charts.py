@@ -73,7 +73,7 @@ def chart(
 
     Args:
         x, y: what the axes span; None: what there is, and a little more.
-        marks: vertical lines, (where, name).
+        marks: vertical lines, (where, name); those beyond the axis are not drawn.
         diagonal: a dashed line where both axes are equal.
         log: whether the x axis is logarithmic.
     """
@@ -92,7 +92,7 @@ def chart(
         x_ticks=[(frame.across(at), text) for at, text in (powers(x) if log else ticks(x, whole=whole))],
         y_ticks=[(frame.down(at), text) for at, text in ticks(y)],
         series=[drawn(one, number, frame, x_label) for number, one in enumerate(seen)],
-        marks=[(frame.across(at), name) for at, name in marks],
+        marks=[(frame.across(at), name) for at, name in marks if x[0] <= at <= x[1]],
         diagonal=[(frame.across(at), frame.down(at)) for at in ends] if diagonal and ends[0] < ends[1] else None,
         numbers=[(one, list(zip(one.x, one.y, strict=True))) for one in seen] if numbers else [],
     )

@@ -15,7 +15,7 @@ from common.files import read_json, write_json
 from common.report.asked import called
 from common.report.charts import Series, chart, intervals
 from common.report.page import made_of, once, whole, write_page
-from common.report.run_page import curves_of, has_page
+from common.report.run_page import curves_of, has_page, members
 from common.report.versus import pairs
 from common.run import Run
 
@@ -80,7 +80,7 @@ def write_competition_page(known: Known) -> tuple[Path, bool]:
             competition=known.competition,
             runs=table,
             choices=sorted(table, key=lambda row: ranks.get(row["run"], len(ranks))),
-            recipes={run.id: run.recipe.to_dict() for run in known.runs},
+            recipes={run.id: run.recipe.to_dict() | {"blend_of": members(run)} for run in known.runs},
             scores={run.id: [run.metrics["score"], *run.metrics["interval"]] for run in known.scored},
             pairs=pairs(known.competition, known.scored, path.with_name(f"{name}-pairs.json")),
             leaderboards=[(board, beside_cv(board)) for board in known.leaderboards],
@@ -99,7 +99,7 @@ def runs_table(known: Known) -> list[dict[str, Any]]:
 
 
 def row(known: Known, run: Run) -> dict[str, Any]:
-    recipe, metrics = run.recipe, run.metrics if run.finished else {}
+    metrics = run.metrics if run.finished else {}
     score, (low, high) = metrics.get("score"), metrics.get("interval") or (None, None)
     seconds = sum(curve["seconds"].sum() for _, curve in curves_of(run))
     return {
@@ -107,11 +107,7 @@ def row(known: Known, run: Run) -> dict[str, Any]:
         "page": has_page(run.folder),
         "when": run.about["started"][:16].replace("T", " "),
         "data": known.marks[run.id] or known.competition.name,
-        "recipe": "blend" if "blend" in run.about else called(known.competition, recipe),
-        "backbone": recipe.backbone,
-        "px": recipe.input_size,
-        "augment": recipe.augment,
-        "loss": recipe.loss,
+        **answer(known.competition, run),
         "score": score,
         "low": low,
         "high": high,
@@ -120,6 +116,15 @@ def row(known: Known, run: Run) -> dict[str, Any]:
         "state": "finished" if run.finished else "unfinished",
         "submitted": submitted(known, run),
     }
+
+
+def answer(competition: Competition, run: Run) -> dict[str, Any]:
+    """What of its recipe is shown. A blend's recipe is that of its first member, and says nothing of the others."""
+    if of := members(run):
+        return {"recipe": f"blend of {len(of)}", **dict.fromkeys(("backbone", "px", "augment", "loss"), "")}
+    recipe = run.recipe
+    shown = {"backbone": recipe.backbone, "px": recipe.input_size, "augment": recipe.augment, "loss": recipe.loss}
+    return {"recipe": called(competition, recipe), **shown}
 
 
 def submitted(known: Known, run: Run) -> str:
