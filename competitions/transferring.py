@@ -79,6 +79,7 @@ def transfer(words: list[str]) -> None:
 
 def train_and_place(asked: TransferArguments) -> dict[str, Any]:
     """What is printed as JSON."""
+    check(asked)
     jobs, options = jobs_of(asked), asked.options
     if options.again or options.data == "sample":
         raise UserError("transfer: it does each run once, on real data; leave out --again, and sample data")
@@ -101,26 +102,47 @@ def train_and_place(asked: TransferArguments) -> dict[str, Any]:
     return place(backbone, asked)
 
 
+def check(asked: TransferArguments) -> None:
+    """Raises UserError where an answer would be wanting after hours of training."""
+    from common.models.registry import source_of
+    from common.study.transfer import name_in_the_paper
+
+    if not asked.model:
+        raise UserError("model: none is named; give MODEL=, a name of timm or torchvision or a file of weights")
+    if not 0 <= asked.imagenet_top1 < 1:
+        raise UserError(f"imagenet_top1: {asked.imagenet_top1:g} is no fraction; 80.3% is --imagenet-top1 0.803")
+    name_in_the_paper(asked.against)
+    file, backbone = file_and_backbone(asked)
+    try:
+        source_of(backbone)
+    except UserError as error:
+        raise UserError(f"{error}; name the model of {file} with --backbone" if file else str(error)) from None
+
+
+def file_and_backbone(asked: TransferArguments) -> tuple[Path | None, str]:
+    file = Path(asked.model) if Path(asked.model).suffix in FILES else None
+    return file, asked.backbone or (file.stem if file else asked.model)
+
+
 def jobs_of(asked: TransferArguments) -> list[Job]:
     """The protocol on every data set that is asked for. Raises UserError: one is none of the study's."""
     if unknown := [name for name in asked.only if name not in DATA]:
         raise UserError(
             f"only: the study has no data set '{unknown[0]}'{closest(unknown[0], DATA)}; it has {', '.join(DATA)}"
         )
-    file = Path(asked.model) if Path(asked.model).suffix in FILES else None
+    file, backbone = file_and_backbone(asked)
     fields = {"weights": str(file)} if file else {}
     fields |= {name: value for name in ("input_size", "batch_size") if (value := getattr(asked, name))}
     if asked.folds:
         fields |= {"split": "folds", "folds": asked.folds, "only_folds": (0,)}
-    backbone = asked.backbone or (file.stem if file else asked.model)
     return [
         Job(name, recipe)
-        for name in asked.only or DATA
-        for seed in asked.seeds
+        for name in dict.fromkeys(asked.only or DATA)
+        for seed in dict.fromkeys(asked.seeds)
         for recipe in optimizations(
             published(name, backbone).with_fields(seed=seed, epochs=asked.epochs, **fields),
             [("adamw", "cosine")],
-            {"adamw": asked.learning_rates},
+            {"adamw": tuple(dict.fromkeys(asked.learning_rates))},
             DECAYS,
         )
     ]

@@ -333,6 +333,7 @@ def test_the_protocol_is_the_papers_with_a_smaller_search():
         assert deviations(job.competition, job.recipe) == ("" if job.competition == "melanoma" else "epochs=10")
         assert job.recipe.split == "paper"
     assert {job.recipe.input_size for job in jobs} == {224, 256}
+    assert len(jobs_of(TransferArguments("resnet50", only=("cct20", "cct20"), seeds=(0, 0)))) == 3
     assert {job.recipe.input_size for job in jobs_of(TransferArguments("deit_tiny_patch16_224.fb_in1k"))} == {224}
 
 
@@ -397,6 +398,11 @@ def test_what_cannot_be_done_is_said_before(tmp_path, monkeypatch):
         (["resnet50", "--data", "sample"], "on real data"),
         (["resnet50", "--data", "cct2=x"], "there is no data set 'cct2'"),
         (["resnet50", "--only", "cct20"], "there is nothing that can be done"),
+        ([""], "model: none is named; give MODEL="),
+        (["resnet5o", "--plan"], r"no 'resnet5o' in timm or torchvision \(did you mean 'resnet50'\?\)"),
+        (["w/best.pth", "--plan"], "no 'best' in timm.*; name the model of w/best.pth with --backbone"),
+        (["resnet50", "--imagenet-top1", "76.1", "--plan"], "76.1 is no fraction"),
+        (["resnet50", "--against", "vgg", "--plan"], "'vgg' is none of the paper's models"),
     ):
         with pytest.raises(UserError, match=reason):
             command(words)

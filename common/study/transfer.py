@@ -78,12 +78,17 @@ def standings(rows: pd.DataFrame, backbone: str, top1: float, against: str) -> l
     if mine.empty:
         others = listing(best["backbone"].unique()) or "none"
         raise UserError(f"backbone: no results of '{backbone}' on the study's data sets; there are {others}")
-    reference = find(against)
-    paper = tables.scores()
-    if reference is None or reference.paper_name not in paper.index:
-        raise UserError(f"against: '{against}' is none of the paper's models; `python -m common.models list` has them")
+    reference, paper = name_in_the_paper(against), tables.scores()
     order = [name for name in metric_of() if name in set(mine["dataset"])]
-    return [standing(best, mine, name, top1, paper, reference.paper_name) for name in order]
+    return [standing(best, mine, name, top1, paper, reference) for name in order]
+
+
+def name_in_the_paper(backbone: str) -> str:
+    """What the paper calls one of its models, of the name in the zoo. Raises UserError: it is none of them."""
+    model = find(backbone)
+    if model is None or model.paper_name not in tables.scores().index:
+        raise UserError(f"against: '{backbone}' is none of the paper's models; `python -m common.models list` has them")
+    return model.paper_name
 
 
 def standing(

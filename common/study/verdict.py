@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.errors import listing
-from common.models.zoo import find
 from common.study import tables
 from common.study.tables import IMAGENET
-from common.study.transfer import Standing
+from common.study.transfer import Standing, name_in_the_paper
 
 
 def verdict(backbone: str, top1: float, against: str, found: Sequence[Standing]) -> list[str]:
@@ -17,7 +16,7 @@ def verdict(backbone: str, top1: float, against: str, found: Sequence[Standing])
     alike = [standing for standing in comparable if not np.isnan(standing.half)]
     told = []
     if alike:
-        told += against_reference(backbone, top1, find(against).paper_name, alike)
+        told += against_reference(backbone, top1, name_in_the_paper(against), alike)
         told += against_trend(alike)
         told.append(
             "The paper's scores are the best of 60 runs of 30 epochs each: where fewer were tried, or shorter ones, a "
