@@ -88,7 +88,7 @@ held_out = pd.read_parquet(run.folder / "out_of_fold.parquet")
 cuts = run.metrics["rule"]["cuts"]
 figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
 by_grade = [held_out.loc[held_out["label"] == grade, "output"] for grade in range(len(competition.classes))]
-axes.hist(by_grade, bins=np.linspace(-0.5, 4.5, 51), stacked=True, label=competition.classes)
+axes.hist(by_grade, bins=50, stacked=True, label=competition.classes)
 for cut in cuts:
     axes.axvline(cut, color="black", linewidth=1)
 for half in (0.5, 1.5, 2.5, 3.5):
@@ -99,7 +99,7 @@ plt.show()
 
 # %% [markdown]
 # The rare grades are pulled towards the common ones: a network that is unsure says something in the middle. Cuts that
-# are fitted for the metric make up for some of that. But cuts fitted on the rows that they then score would flatter
+# are fitted for the metric may make up for some of that. But cuts fitted on the rows that they then score would flatter
 # themselves, so each fold is decided by cuts **fitted on the other fold**. Three ways to decide the same outputs:
 
 # %%
@@ -135,8 +135,10 @@ for first, second in ((1, 0), (2, 1)):
     print(f"{names[first]} against {names[second]}: {gain:+.4f} (95% interval {low:+.4f} to {high:+.4f})")
 
 # %% [markdown]
-# The first line is what fitted cuts really bring: an interval that holds 0 means that these images cannot tell. The
-# second is what they *seem* to bring when they are scored on the rows they were fitted on: it is clearly above 0, and
+# The first line is what fitted cuts really bring. An interval that holds 0 means that these images cannot tell, and one
+# below 0 that the cuts **harm**. They can: each fold has a network of its own, which after so few epochs spreads its
+# outputs in its own way, and the cuts of one network need not fit the other. Rounding has nothing to fit. The second
+# line is what the cuts *seem* to bring when they are scored on the rows they were fitted on: it is clearly above 0, and
 # made of nothing.
 #
 # ## What is taken for what?
@@ -148,7 +150,7 @@ confusion(labels, nested, competition.classes)
 plt.show()
 
 # %% [markdown]
-# *To see:* most misses lie beside the diagonal, and "mild" is hardly found at all: a red dot or two at 64 pixels.
+# *To see:* most misses lie beside the diagonal, and "mild" is seldom found: a red dot or two at 64 pixels.
 # Kappa weighs a miss by its square: one healthy eye taken for grade 4 costs as much as sixteen taken for grade 1.
 #
 # ## The worst of it
@@ -173,7 +175,7 @@ plt.show()
 # - The **interval** says how far *other images* of the same kind would move the score. It does not say how far another
 #   *seed* would: for that the recipe has to be trained again (`--seed 1`; `ablate` does it for every intervention).
 # - The score is held-out and nested. One choice is still made on the rows that it scores: the epoch.
-# - Two folds train on half of the images each. The submission averages both networks, and does a little better.
+# - Two folds train on half of the images each. The submission averages both networks, which usually does better.
 # - Nothing here says how the network does on photographs from another clinic. Only such photographs do.
 # - A low score of one epoch, one fold or one seed is not a finding. Ask for the interval of the difference.
 #

@@ -45,7 +45,7 @@ pd.read_csv(home / "train.csv").head(3)
 # ## Train
 #
 # One small network from random weights, four epochs, two folds, a patient's images never on both sides. For the real
-# download the same command without `--backbone …` takes the recipe `interventions`.
+# download the same command without `--recipe …` and what follows it takes the recipe `interventions`.
 
 # %%
 recipe = ["--recipe", "sample", "--backbone", "test_resnet", "--epochs", "4"]

@@ -114,7 +114,7 @@ plt.show()
 
 # %% [markdown]
 # *To see:* on four of the six data sets one small transformer, DeiT-tiny, holds up the left end of the line. Without it
-# the correlation is 0 or below.
+# the correlation is about 0 or below.
 #
 # ## Is there a better guide than ImageNet?
 #
@@ -155,7 +155,7 @@ plt.show()
 #   data) moved APTOS by more than all backbones together. See `python -m common.study aptos`.
 # - The tables are rounded. Where a digit of the paper cannot be had from them, `reason` says so.
 #
-# **Your own backbone** beside these 19: `make study` trains it with the same protocol, and
-# `python -m common.study leaderboard --results FILE` ranks it.
+# **Your own backbone** beside these 19: `make transfer MODEL=name` fine-tunes it on what is in `data/` and places it
+# among them, and `python -m common.study leaderboard --results FILE` ranks it.
 #
 # **Next:** [6, a competition of your own](6_a_competition_of_your_own.ipynb).
