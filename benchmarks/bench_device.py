@@ -48,8 +48,8 @@ class Arguments:
     """Pixels."""
     batch_size: int = 128
     """Images a step."""
-    images: int = 2560
-    """Photographs in the made-up data set."""
+    images: int = 6144
+    """Photographs in the made-up data set: many batches a round, and as many for each of 16 workers."""
     rounds: int = 7
     """Turns of each contestant."""
     workers: int = -1
