@@ -82,7 +82,6 @@ plt.show()
 # The network gives a number, the competition wants a grade. Where to cut?
 
 # %%
-
 held_out = pd.read_parquet(run.folder / "out_of_fold.parquet")
 cuts = run.metrics["rule"]["cuts"]
 figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
