@@ -12,12 +12,18 @@ from typing import TypeVar, get_type_hints
 
 import tyro
 
-from common.errors import UserError, closest
+from common.errors import UserError, closest, listing
 from common.terminal import paint
 
 T = TypeVar("T")
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENOTDIR)
-"""What the system refuses and a user can mend, wherever it happens."""
+WAYS_OUT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR), "mend its permissions"),
+    errno.EMFILE: "raise the limit on open files",
+    errno.ENAMETOOLONG: "choose a shorter one",
+    errno.ENOMEM: "a smaller --batch-size, --input-size or fewer --workers take less",
+}
+"""What the system refuses, wherever it happens, and how a user mends it."""
 
 
 def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
@@ -33,10 +39,11 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         sys.stderr.close()
         return 141
     except OSError as error:
-        if error.errno not in DISK_TROUBLE:
+        if error.errno not in WAYS_OUT:
             raise
-        where = f" ({error.filename})" if error.filename else ""
-        told = f"{error.strerror}{where}; {way_out(error)}: what was done is kept, and the same command continues"
+        where = f" ({listing([error.filename])})" if error.filename else ""
+        way_out = WAYS_OUT[error.errno]
+        told = f"{error.strerror}{where}; {way_out}: what was done is kept, and the same command continues"
         print(paint("error:", "red", sys.stderr), told, file=sys.stderr)
         return 2
     except RuntimeError as error:
@@ -57,12 +64,6 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         print("stopped; the same command continues", file=sys.stderr)
         return 130
     return 0
-
-
-def way_out(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "free some space"
-    return "raise the limit on open files" if error.errno == errno.EMFILE else "mend its permissions"
 
 
 def parse(kind: type[T], words: list[str], program: str, default: T | None = None) -> T:

@@ -111,11 +111,11 @@ def cannot_write(path: Path, error: OSError) -> DiskError:
     return DiskError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder")
 
 
-def damaged(path: Path) -> DiskError:
-    """The error of a file whose bytes have changed since they were written."""
+def damaged(path: Path, how: str = "is damaged: its bytes are not those that were written") -> DiskError:
+    """The error of a file that is not as it was written."""
     run = next((folder for folder in Path(path).parents if (folder / "run.json").is_file()), None)
     again = f"remove the run's folder {run} and start the same command again" if run else "make it again"
-    return DiskError(f"{path} is damaged: its bytes are not those that were written; put a copy of it back, or {again}")
+    return DiskError(f"{path} {how}; put a copy of it back, or {again}")
 
 
 def sha256_of_file(path: Path) -> str:

@@ -109,9 +109,9 @@ class Recipe:
     """Linear warm-up before the schedule; may be a fraction of an epoch."""
     epochs: Count = 30
     """Passes over the training rows."""
-    batch_size: Annotated[int, Field(ge=2)] = 128
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 128
     """Images a step; batch normalization needs two."""
-    micro_batch: Annotated[int, Field(ge=0)] = 0
+    micro_batch: Annotated[int, Field(ge=0, le=65_536)] = 0
     """Compute a step this many images at a time, for want of memory, and add up their gradients; 0: all at once. What
     looks at the images of a batch together sees fewer (batch normalization, the Lovász loss): hence a field."""
     ema: Fraction = 0.0
@@ -167,6 +167,8 @@ class Recipe:
             raise ValueError(f"color_order 'bgr' needs three channels or more, not {self.channels}")
         if self.micro_batch == 1:
             raise ValueError("micro_batch 1: batch normalization needs two images or more")
+        if any(0 < alpha < 1e-3 for alpha in (self.mixup, self.cutmix)):
+            raise ValueError("mixup and cutmix: an alpha is 0 (off), or at least 0.001")
         if self.probe_share:
             self._check_probe()
         if self.head_init == "prior" and self.loss == "arcface":

@@ -26,14 +26,13 @@ def read_table(path: Path) -> pd.DataFrame:
     """What `write_table` was given. A file without digest, as an earlier version wrote it, is taken as it is.
 
     Raises:
-        UserError: its bytes are not those that were written.
-        FileNotFoundError: there is none.
+        UserError: its bytes are not those that were written, or there is none.
     """
     try:
         table = pd.read_parquet(path)
         whole = table.attrs.pop(DIGEST, None) in (None, digest_of(table))
     except FileNotFoundError:
-        raise
+        raise damaged(path, "is not there") from None
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
         raise damaged(path) from error
     if not whole:

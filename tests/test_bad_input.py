@@ -3,6 +3,7 @@
 The catalogue is in `tests/bad_input`, a table for each subject.
 """
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from common import command
+from common.errors import UserError
 from common.kaggle import polling
 from common.kaggle.client import practice_client
 from common.kaggle.csv_file import CsvFile
@@ -17,6 +19,7 @@ from common.kaggle.ledger import Ledger
 from common.kaggle.practice.server import running
 from common.kaggle.submit import submit
 from common.recipe import FIELDS
+from common.stored import read_table
 from tests.bad_input import archives, environments, images, layouts, recipes, submissions, tables, weights
 from tests.bad_input.case import Case, assert_refused, try_case
 from tests.bad_input.worlds import NAMES, write_world
@@ -115,6 +118,20 @@ def test_the_leaderboard_says_of_each_bad_submission_what_is_wrong_and_goes_on(l
     for ref, case in refs.items():
         assert settled[ref].status.name == "ERROR"
         assert case.said in settled[ref].error_description
+
+
+def test_predictions_that_are_gone_are_named_with_their_run(world):
+    (world / "runs/aptos/0123456789ab").mkdir(parents=True)
+    (world / "runs/aptos/0123456789ab/run.json").write_text("{}")
+    with pytest.raises(UserError, match=r"0123456789ab/out_of_fold\.parquet is not there; .* remove the run's folder"):
+        read_table(Path("runs/aptos/0123456789ab/out_of_fold.parquet"))
+
+
+def test_memory_that_the_system_refuses_is_one_line(capsys):
+    def refuse(_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    assert_refused("a smaller --batch-size", command.run(refuse, []), capsys.readouterr().err)
 
 
 def test_every_field_of_a_recipe_has_values_that_are_refused():

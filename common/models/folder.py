@@ -33,7 +33,7 @@ def checked_file(folder: Path, backbone: str) -> Path:
 def checksums(folder: Path) -> dict[str, str]:
     """File name → SHA-256, as `sha256sum` writes them; empty where there is no list."""
     file = folder / SUMS
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     return {name.lstrip(" *"): digest for digest, _, name in (line.partition(" ") for line in lines)}
 
 

@@ -20,6 +20,8 @@ from common.models.tensors import read_tensors
 
 BRANCH, GALLERY = "metadata.", "gallery."
 """What a run's weights file holds beside the backbone: the branch for metadata, ArcFace's embeddings of images."""
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types whose values are the weights themselves: those of fewer bits mean something with scales that lie elsewhere."""
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -36,8 +38,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"weights: cannot read {path}: {error}") from error
-    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+        raise UserError(f"weights: cannot read {path}: {str(error) or type(error).__name__}") from error
+    broken = [name for name, value in state.items() if value.is_floating_point() and not value.float().isfinite().all()]
     if broken:
         raise UserError(f"weights: {path} holds NaN or infinite values in {listing(broken)}")
     return state
@@ -79,7 +81,17 @@ def load_weights(model: nn.Module, state: dict[str, torch.Tensor], head: str, ol
         for name in state
         if name in ours and name not in fitting and not name.startswith(free)
     ]
-    problems = [("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)]
+    packed = [
+        f"{name} {state[name].dtype}"
+        for name in fitting
+        if ours[name].is_floating_point() and state[name].dtype not in FLOATS and not name.startswith(free)
+    ]
+    problems = [
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("of another shape", misshapen),
+        ("not of 16, 32 or 64 bits", packed),
+    ]
     if any(names for _, names in problems):
         told = "; ".join(f"{what}: {listing(names, 6)}" for what, names in problems if names)
         raise UserError(f"weights: {source} does not fit this backbone: {told}")

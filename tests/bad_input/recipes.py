@@ -93,10 +93,12 @@ OUT_OF_RANGE = {
     "batch_size": (
         "1",
         "0",
+        "999999999999999999",
     ),
     "micro_batch": (
         "-1",
         "1",
+        "999999999999999999",
     ),
     "ema": (
         "1",
@@ -188,6 +190,7 @@ CONTRADICTIONS = [
     ("metadata where there is none", "--metadata", "metadata"),
     ("external data where there is none", "--external nowhere", "external"),
     ("thirteen channels of three", "--channels 13", "channels"),
+    ("mixup by nearly nothing", "--mixup 1e-30", "an alpha is 0 (off), or at least 0.001"),
     ("an unknown field", "--learnin-rate 1", "no option --learnin-rate (did you mean '--learning-rate'?)"),
     ("a field without a value", "--epochs", "--epochs"),
     ("an unknown recipe", "--recipe papre", "no 'papre' (did you mean 'paper'?)"),
@@ -203,6 +206,7 @@ OPTIONS = [
     ("cache-format", "png", "--cache-format"),
     ("compile", "yes", "--compile"),
     ("data", "nowhere", "no data of"),
+    ("data", "x" * 300, "File name too long (xxx"),
 ]
 
 
@@ -274,7 +278,7 @@ CASES = [
         for name, words, said in CONTRADICTIONS
     ),
     *(
-        Case(f"option: {name} {value}", nothing, said, ("cassava",), ("prepare", f"--{name}", value))
+        Case(f"option: {name} {value[:20]}", nothing, said, ("cassava",), ("prepare", f"--{name}", value))
         for name, value, said in OPTIONS
     ),
     *(

@@ -76,7 +76,19 @@ def renamed(state: dict) -> dict:
 
 
 def halved(state: dict) -> dict:
-    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return of_type("float16")(state)
+
+
+def of_type(name: str) -> Callable[[dict], dict]:
+    """Every float as this type of torch's."""
+
+    def edit(state: dict) -> dict:
+        import torch
+
+        type_ = getattr(torch, name)
+        return {name: tensor.to(type_) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+    return edit
 
 
 def unlisted(raw: Path) -> None:
@@ -85,6 +97,11 @@ def unlisted(raw: Path) -> None:
     folder.mkdir()
     (folder / f"{BACKBONE}.safetensors").write_bytes(safetensors()())
     (folder / "SHA256SUMS").write_text(f"{hashlib.sha256(b'other').hexdigest()}  {BACKBONE}.safetensors\n")
+
+
+def list_that_is_no_text(raw: Path) -> None:
+    unlisted(raw)
+    (raw.parent.parent / "weights/SHA256SUMS").write_bytes(b"\xff\xfe\0")
 
 
 def no_code_was_run(_: Path, __: str) -> None:
@@ -130,6 +147,10 @@ CASES = [
     refused("of no tensors", "w.safetensors", safetensors(lambda state: {"x": state["fc.bias"]}), "missing: conv1"),
     refused("NaN", "w.safetensors", safetensors(set_first(float("nan"))), "NaN or infinite values in conv1.0.weight"),
     refused("infinity", "w.safetensors", safetensors(set_first(float("inf"))), "NaN or infinite values in"),
+    refused("8-bit integers", "w.safetensors", safetensors(of_type("int8")), "not of 16, 32 or 64 bits: "),
+    refused("8-bit floats", "w.safetensors", safetensors(of_type("float8_e4m3fn")), "torch.float8_e4m3fn"),
+    refused("complex numbers", "w.safetensors", safetensors(of_type("complex64")), "torch.complex64"),
+    refused("a pickle of no bytes", "w.pth", lambda: b"", "cannot read w.pth: EOFError"),
     refused("a pickle with code", "w.pth", lambda: pickle.dumps({"a": Code()}), "code in it is not run"),
     refused("a pickle with code in torch's archive", "w.pth", pickled(lambda: {"a": Code()}), "code in it is not run"),
     refused("a pickle with code called .safetensors", "w.safetensors", pickled(lambda: {"a": Code()}), "cannot read"),
@@ -149,6 +170,14 @@ CASES = [
         f"no {BACKBONE}.safetensors in weights",
         ("cassava",),
         (*TRAIN, "--weights", "weights"),
+    ),
+    Case(
+        "weights: a list of checksums that is no text",
+        list_that_is_no_text,
+        "held-out images",
+        ("cassava",),
+        (*TRAIN, "--weights", "weights"),
+        handled=True,
     ),
     Case(
         "weights: 16-bit numbers",
