@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
@@ -28,6 +29,7 @@ WAYS_OUT = {
 
 def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     """`main` with an exit code: 2 and one line for what a user can mend, 130 when interrupted."""
+    open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without our dashes and quotes shows ? in their place
     try:
@@ -64,6 +66,16 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         print("stopped; the same command continues", file=sys.stderr)
         return 130
     return 0
+
+
+def open_what_is_closed() -> None:
+    """Lead standard streams that the shell closed to nowhere: a file of ours would get their number otherwise, and what
+    is meant for them."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 (to the end)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 (to the end)
 
 
 def parse(kind: type[T], words: list[str], program: str, default: T | None = None) -> T:

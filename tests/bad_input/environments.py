@@ -64,6 +64,8 @@ WHOLE = [
     Environment("a locale that is not there", WORKER, "held-out images", variables={"LC_ALL": "de_DE.ISO-8859-1"}),
     Environment("no TMPDIR", WORKER, "held-out images", variables={"TMPDIR": "/nowhere"}),
     Environment("no standard output", WORKER, "", after=" >&-"),
+    Environment("no standard error", WORKER, "held-out images", after=" 2>&-"),
+    Environment("no standard stream at all", PREPARE, "", shell="exec 0<&- 1>&- 2>&-; exec "),
     Environment("few open files", WORKER, "held-out images", shell="ulimit -n 64; exec "),
     Environment(
         "too few open files",
