@@ -7,6 +7,9 @@ from typing import Literal
 
 from common.errors import UserError
 
+MOST_PROCESSES = 1024
+"""At once on one machine: what is asked for beyond is a slip, and would start processes until nothing else runs."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -35,8 +38,8 @@ class Options:
     """Folder of the runs."""
 
     def __post_init__(self) -> None:
-        if self.workers < -1:
-            raise UserError(f"workers: must be -1 or more (got {self.workers})")
+        if not -1 <= self.workers <= MOST_PROCESSES:
+            raise UserError(f"workers: must be from -1 to {MOST_PROCESSES} (got {self.workers})")
         if not self.state_every >= 0:
             raise UserError(f"state_every: must be 0 seconds or more (got {self.state_every})")
 

@@ -125,7 +125,11 @@ def file_and_backbone(asked: TransferArguments) -> tuple[Path | None, str]:
 
 
 def jobs_of(asked: TransferArguments) -> list[Job]:
-    """The protocol on every data set that is asked for. Raises UserError: one is none of the study's."""
+    """The protocol on every data set that is asked for. Raises UserError: one is none of the study's, or a list is
+    empty."""
+    for name in ("seeds", "learning_rates"):
+        if not getattr(asked, name):
+            raise UserError(f"{name}: name one at least, or leave out --{name.replace('_', '-')}")
     if unknown := [name for name in asked.only if name not in DATA]:
         raise UserError(
             f"only: the study has no data set '{unknown[0]}'{closest(unknown[0], DATA)}; it has {', '.join(DATA)}"

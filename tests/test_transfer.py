@@ -23,6 +23,7 @@ from common.study.tables import IMAGENET
 from common.study.transfer import prediction, standings
 from common.study.verdict import verdict
 from common.sweep.grid import Job
+from common.sweep.local import local_engine
 from common.sweep.state import Task
 from competitions import grids, load
 from competitions.sources import in_folder
@@ -324,6 +325,17 @@ def test_the_command_says_it_in_a_hundred_columns_and_as_json(tmp_path, capsys):
 
 
 # Fine-tuning
+
+
+def test_an_empty_list_of_seeds_is_refused():
+    with pytest.raises(UserError, match="seeds: name one at least, or leave out --seeds"):
+        jobs_of(TransferArguments("resnet50", seeds=()))
+
+
+@pytest.mark.parametrize("jobs", [-1, 10**30])
+def test_runs_at_once_are_as_many_as_a_machine_can_start(jobs):
+    with pytest.raises(UserError, match="jobs: must be from 0 to 1024"):
+        local_engine(Options(), jobs)
 
 
 def test_the_protocol_is_the_papers_with_a_smaller_search():

@@ -13,14 +13,17 @@ from platform import node
 from typing import Any
 
 from common.errors import UserError
-from common.options import Options
+from common.options import MOST_PROCESSES, Options
 from common.sweep.engine import Crash
 
 context = multiprocessing.get_context("spawn")
 
 
 def local_engine(options: Options, jobs: int = 0, cpus: int = 0) -> "InProcess | Processes":
-    """`jobs`: runs at once; 0: one a GPU, without one, one. `cpus`: threads of each; 0: the cores shared out."""
+    """`jobs`: runs at once; 0: one a GPU, without one, one. `cpus`: threads of each; 0: the cores shared out. Raises
+    UserError for more than a machine has."""
+    if not 0 <= jobs <= MOST_PROCESSES:
+        raise UserError(f"jobs: must be from 0 to {MOST_PROCESSES} (got {jobs})")
     gpus = gpus_here(options)
     jobs = jobs or max(1, gpus)
     cores = len(os.sched_getaffinity(0))

@@ -197,7 +197,8 @@ CONTRADICTIONS = [
 ]
 
 OPTIONS = [
-    ("workers", "-2", "workers: must be -1 or more"),
+    ("workers", "-2", "workers: must be from -1 to 1024"),
+    ("workers", "1000000", "workers: must be from -1 to 1024"),
     ("workers", "many", "--workers"),
     ("state-every", "-1", "state_every: must be 0 seconds or more"),
     ("state-every", "nan", "state_every: must be 0 seconds or more"),
