@@ -25,6 +25,9 @@ UPRIGHT = {
 }
 """EXIF orientation → what turns the stored pixels upright; from 5 on it swaps the sides."""
 
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What pictures come in. Pillow reads more, and of EPS runs the program that it is."""
+
 
 def says_more_than_the_error(record: logging.LogRecord) -> bool:
     """False for what Pillow logs of a TIFF of many bands right before it refuses it: one line an image, where the
@@ -112,7 +115,7 @@ def open_header(source: str | Path | io.BytesIO) -> Image.Image:
     those are large, not suspicious. Beyond, it raises `Image.DecompressionBombError`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Image.open(source)
+        return Image.open(source, formats=FORMATS)
 
 
 def orientation_of(image: Image.Image) -> int:
