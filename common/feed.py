@@ -11,6 +11,7 @@ anonymous, this memory is not bounded by the size of /dev/shm either, which cont
 
 import math
 import mmap
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
@@ -169,7 +170,7 @@ class Feed:
 
     def _made(self) -> Iterator[Any]:
         try:
-            for made in self._loader:
+            for made in without_alarms(self._loader):
                 if isinstance(made, UserError):
                     raise made
                 yield made
@@ -186,6 +187,16 @@ class Feed:
         if self.device.type == "cuda":
             return tensor.contiguous().pin_memory().to(self.device, non_blocking=True)
         return tensor.clone().to(self.device)
+
+
+def without_alarms(loader: DataLoader) -> Iterator[Any]:
+    """Its iterator. Torch would tell of a worker's death by an exception wherever the process is at that moment, in a
+    step or a file; without its signal handler the death is told where the next batch is waited for, seconds later."""
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    if signal.getsignal(signal.SIGCHLD) is not before:
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+    return batches
 
 
 def drawn(rows: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 import zlib
 from pathlib import Path
 
@@ -179,6 +180,7 @@ def test_a_worker_that_dies_is_one_clear_error():
         epoch = feed.epoch(0)
         next(epoch)
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        time.sleep(0.5)  # in a step, say, or a file: it is told at a batch
         with pytest.raises(MachineError, match="a worker of the feed died: DataLoader worker"):
             [batches_of(feed, 1) for _ in range(20)]
     assert not multiprocessing.active_children()
