@@ -68,8 +68,11 @@ def write_fold(folder: Path, competition: Competition, recipe: Recipe, fold: int
     ]
     write_text(folder / "curve.csv", pd.DataFrame(curve).to_csv(index=False))
     if weights:
+        import torch
+
         from common.models.build import build
 
+        torch.manual_seed(fold)
         network = build(recipe, all_outputs_of(recipe, competition), weights=False)
         save_file(network.weights(), folder / "weights-005.safetensors")
         write_json(folder / "done", {"weights": ["weights-005.safetensors"]})

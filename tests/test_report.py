@@ -201,7 +201,7 @@ def test_the_page_of_a_run_shows_its_score_its_pictures_and_fetches_nothing(smal
     assert f"{run.metrics['score']:.4f}" in page
     assert '<span class="mark">sample data</span>' in page
     maps = page.count("where the network looked for a higher grade")
-    assert 5 < maps == page.count("; map for a higher grade") <= page.count('<li><div class="pair">')
+    assert 0 < maps == page.count("; map for a higher grade") <= page.count('<li><div class="pair">')
     assert "Expected calibration error" in page or "Mean distance" in page
     assert fetched(page) == []
     assert path.stat().st_size < 5e6
