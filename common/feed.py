@@ -23,6 +23,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from common.errors import MachineError, UserError
+from common.processes import die_with_the_parent
 
 Transform = Callable[[np.ndarray, int], np.ndarray]
 Plan = list[tuple[np.ndarray, np.ndarray]]
@@ -280,6 +281,8 @@ class Batches(Dataset):
 
 
 def begin(worker: int) -> None:
-    """Set up a worker: the cores are shared out by process."""
+    """Set up a worker: the cores are shared out by process, and it dies with its parent, whom torch's own workers look
+    for every five seconds, and never if it was killed before their first look."""
+    die_with_the_parent()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

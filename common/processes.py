@@ -1,6 +1,8 @@
-"""Which process of which machine something belongs to, and whether it still lives."""
+"""Which process of which machine something belongs to, whether it still lives, and who dies with whom."""
 
+import multiprocessing
 import os
+import threading
 import zlib
 from functools import cache
 from pathlib import Path
@@ -35,6 +37,16 @@ def is_dead(name: str) -> bool:
     """Whether the process that had this `own_name` is known to live no more: one of another machine never is."""
     pid, _, where = name.partition("-")
     return bool(machine()) and where == _short(machine()) and not started(int(pid))
+
+
+def die_with_the_parent() -> None:
+    """End this process, which `multiprocessing` started, as soon as the one that started it has ended, however."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _short(text: str) -> str:

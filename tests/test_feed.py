@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from common import feed as feed_module
 from common.augment import Policy, evaluation_transform
 from common.augment.device import look
 from common.cache import ENTRY, Cache, concatenate
@@ -25,6 +26,7 @@ from common.images import read_rgb
 from common.options import Options
 from common.pixels import Resident, Streamed, pixels_of
 from common.prepare import prepare
+from common.processes import started
 from common.recipe import Recipe
 from common.run import open_run
 from common.train.feeds import as_begun
@@ -184,6 +186,26 @@ def test_a_worker_that_dies_is_one_clear_error():
         with pytest.raises(MachineError, match="a worker of the feed died: DataLoader worker"):
             [batches_of(feed, 1) for _ in range(20)]
     assert not multiprocessing.active_children()
+
+
+def begin_without_parent(worker: int, begin=feed_module.begin) -> None:
+    """Before torch's worker has looked who its parent is."""
+    Path("worker").write_text(str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGKILL)
+    begin(worker)
+
+
+def test_a_worker_ends_with_its_parent_however_early_that_is_killed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(feed_module, "begin", begin_without_parent)
+    parent = multiprocessing.get_context("fork").Process(target=lambda: batches_of(training(1), 0))
+    parent.start()
+    parent.join()
+    assert parent.exitcode == -signal.SIGKILL
+    deadline = time.monotonic() + 5
+    while started(int(Path("worker").read_text())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not started(int(Path("worker").read_text()))
 
 
 def faulty(image: np.ndarray, seed: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.options import MOST_PROCESSES, Options
+from common.processes import die_with_the_parent
 from common.sweep.engine import Crash
 
 context = multiprocessing.get_context("spawn")
@@ -126,7 +126,7 @@ class Processes:
 def serve(pipe: Connection, gpu: str | None, threads: int) -> None:
     """A worker's life: call what comes, until there is nobody left to call for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver's business
-    threading.Thread(target=_die_with_the_driver, daemon=True).start()
+    die_with_the_parent()  # a run without a driver would keep others from it
     if gpu is not None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(gpu)] if int(gpu) < len(visible) and visible[0] else gpu
@@ -137,12 +137,6 @@ def serve(pipe: Connection, gpu: str | None, threads: int) -> None:
         except EOFError:
             return
         pipe.send(call(function, item))
-
-
-def _die_with_the_driver() -> None:
-    """A run without a driver would keep others from it: it goes on from its state when there is one again."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def call(function: Callable[[Any], Any], item: Any) -> Any:
