@@ -171,23 +171,34 @@ class Feed:
 
     def _made(self) -> Iterator[Any]:
         try:
-            for made in without_alarms(self._loader):
-                if isinstance(made, UserError):
-                    raise made
-                yield made
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker (pid"):  # what torch says of a process, not of an exception
-                raise
+            yield from made_by(self._loader)
+        except MachineError:
             self.close()
-            raise MachineError(
-                f"a worker of the feed died: {error} (out of memory?); --workers N takes fewer"
-            ) from error
+            raise
 
     def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
         """A copy on the device. The pinned memory between is kept by torch until the device has read it."""
         if self.device.type == "cuda":
             return tensor.contiguous().pin_memory().to(self.device, non_blocking=True)
         return tensor.clone().to(self.device)
+
+
+def made_by(loader: DataLoader) -> Iterator[Any]:
+    """What the workers of a loader make.
+
+    Raises:
+        UserError: one of them made it in place of a batch.
+        MachineError: one of them died.
+    """
+    try:
+        for made in without_alarms(loader):
+            if isinstance(made, UserError):
+                raise made
+            yield made
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):  # what torch says of a process, not of an exception
+            raise
+        raise MachineError(f"a worker of the feed died: {error} (out of memory?); --workers N takes fewer") from error
 
 
 def without_alarms(loader: DataLoader) -> Iterator[Any]:

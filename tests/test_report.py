@@ -355,6 +355,18 @@ def test_a_competition_whose_runs_were_removed_leaves_the_index(tmp_path):
     assert "eurosat.html" in index
 
 
+def test_what_a_page_left_beside_itself_is_named_where_it_is_cut(tmp_path):
+    runs = [made_up_run(tmp_path, CASSAVA, RECIPE.with_fields(seed=seed), rows_of(CASSAVA), 0.3) for seed in (1, 2, 3)]
+    competition_page_of(CASSAVA, *runs[:2])
+    for name in ("cassava.json", "cassava-pairs.json"):
+        (tmp_path / "report" / name).write_text('{"of": ')
+    way_out = r"is damaged; remove the folder \S+/report: its pages are then made again"
+    with pytest.raises(UserError, match=rf"cassava\.json {way_out}"):
+        write_index(tmp_path)
+    with pytest.raises(UserError, match=rf"cassava-pairs\.json {way_out}"):
+        competition_page_of(CASSAVA, *runs)
+
+
 def test_a_run_without_held_out_rows_has_a_page_without_a_score(tmp_path):
     run = made_up_run(tmp_path, CASSAVA, RECIPE, rows_of(CASSAVA), 0.3)
     (run.folder / "out_of_fold.parquet").unlink()

@@ -1,5 +1,7 @@
 """Weights without a network: a folder with checksums, filled by `fetch`; and what leaves a run or is checked."""
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -265,6 +267,13 @@ def test_check_names_an_image_that_cannot_be_read_in_one_line(damage, workers, f
     named = "_a" if damage == "too large" else "_b"
     assert line.startswith(f"error: images: cannot read {tmp_path}/images/n01440764{named}.png: ")
     assert "Traceback" not in line
+
+
+def test_check_tells_in_one_line_that_a_worker_was_killed(folder, tmp_path, monkeypatch, capsys):
+    draw(tmp_path / "images" / "n01440764.png")
+    monkeypatch.setattr(Images, "__getitem__", lambda images, index: os.kill(os.getpid(), signal.SIGKILL))
+    words = ("check", "--images", tmp_path / "images", "--backbone", "squeezenet1_1", "--weights", folder)
+    assert "a worker of the feed died" in fail(capsys, *words, "--workers", "1")
 
 
 def test_check_tells_images_without_a_class_and_weights_without_a_classifier(folder, state, tmp_path, capsys):

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
 from common.errors import UserError, listing
+from common.feed import begin, made_by
 from common.images import open_header, reason_of
 from common.models.registry import Source, preprocessing, source_of
 from common.models.weights import find_weights
@@ -151,12 +152,11 @@ def hits_of(network: nn.Module, labelled: list[tuple[Path, int]], source: Source
     device = options.torch_device()
     network, hits = network.to(device), []
     workers = options.feed_workers()
-    feed = DataLoader(Images(labelled, source), batch_size=32, num_workers=workers, collate_fn=together)
+    feed = DataLoader(
+        Images(labelled, source), batch_size=32, num_workers=workers, collate_fn=together, worker_init_fn=begin
+    )
     with torch.inference_mode(), Progress(len(labelled), "check") as progress:
-        for batch in feed:
-            if isinstance(batch, UserError):
-                raise batch
-            images, labels = batch
+        for images, labels in made_by(feed):
             guesses = network(images.to(device)).topk(5).indices
             hits.append(guesses.cpu() == labels[:, None])
             progress.update(len(labels))

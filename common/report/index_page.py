@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from common.files import read_json
-from common.report.page import made_of, once, write_page
+from common.report.page import beside, made_of, once, write_page
 
 STUDY = "study.html"
 
@@ -16,7 +15,7 @@ def write_index(root: Path) -> tuple[Path, bool]:
     there = [
         file for file in files if file.with_suffix(".html").is_file() and any(root.glob(f"{file.stem}/*/run.json"))
     ]
-    summaries = {file.stem: read_json(file) for file in there}
+    summaries = {file.stem: beside(file) for file in there}
     study = (folder / STUDY).is_file()
     path, stamp = folder / "index.html", made_of(summaries, study)
     return path, once(path, stamp, lambda: write_page(path, "index.html", stamp, summaries=summaries, study=study))

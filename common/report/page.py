@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import jinja2
 from markupsafe import Markup
 
-from common.files import content_hash, damaged, write_text
+from common.errors import UserError
+from common.files import content_hash, damaged, read_json, write_text
 
 HERE = Path(__file__).parent
 Kept = TypeVar("Kept")
@@ -53,6 +54,14 @@ def whole(file: Path, read: Callable[[Path], Kept]) -> Kept:
         return read(file)
     except (ValueError, KeyError) as error:
         raise damaged(file) from error
+
+
+def beside(file: Path) -> Any:
+    """What a page left beside itself as JSON. Raises UserError where it is cut."""
+    try:
+        return read_json(file)
+    except ValueError as error:
+        raise UserError(f"{file} is damaged; remove the folder {file.parent}: its pages are then made again") from error
 
 
 def up_to_date(path: Path, stamp: str) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from common.competition import Competition
-from common.files import content_hash, read_json, write_json
+from common.files import content_hash, write_json
+from common.report.page import beside
 from common.run import Run
 from common.stored import read_table
 
@@ -23,7 +24,7 @@ def pairs(competition: Competition, runs: Sequence[Run], file: Path) -> dict[str
     """
     groups = [group[:MOST] for group in same_rows(runs) if len(group) > 1]
     key = content_hash([[(run.id, run.metrics) for run in group] for group in groups])
-    if file.is_file() and (kept := read_json(file))["of"] == key:
+    if file.is_file() and (kept := beside(file))["of"] == key:
         return {pair: tuple(values) for pair, values in kept["pairs"].items()}
     found = {}
     for group in groups:
